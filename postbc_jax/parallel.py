@@ -1,0 +1,173 @@
+"""Devices: the mesh, the mapping of one learner's functions over a population, and moving arrays on and off.
+
+The only module that knows how many devices or processes there are. A population of independent learners (ensemble
+members, arms x seeds, finetuning runs) lies on the mesh axis 'learner'; the rows of one learner (its batch, its
+environments) are split over the axis 'data'. One device is the 1 x 1 case of the same code.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from postbc_jax.types import Trainer
+
+LEARNER, DATA = 'learner', 'data'
+
+
+def initialize() -> None:
+    """Joins jax.distributed where a launcher started several processes; does nothing for a single one.
+
+    Recognises Slurm (srun with more than one task), TPU pods (several TPU workers) and explicit
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID. Call before anything else touches jax.
+    """
+    if jax.distributed.is_initialized():
+        return
+    coordinator = os.environ.get('JAX_COORDINATOR_ADDRESS')
+    slurm = int(os.environ.get('SLURM_STEP_NUM_TASKS', '1')) > 1
+    tpu_pod = len(os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')) > 1
+    if not (coordinator or slurm or tpu_pod):
+        return
+    jax.config.update('jax_cpu_collectives_implementation', 'gloo')  # read only where the backend is the CPU
+    if coordinator:
+        count, process = (_integer_variable(name) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
+        jax.distributed.initialize(coordinator, count, process)
+    else:
+        jax.distributed.initialize()
+
+
+def _integer_variable(name: str) -> int:
+    value = os.environ.get(name, '')
+    if not value.isdigit():
+        raise ValueError(f'{name}={value!r}: must be a whole number where JAX_COORDINATOR_ADDRESS is set')
+    return int(value)
+
+
+def mesh(learners: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Splits the devices (default: all, of every process) into a learner x data mesh for a population.
+
+    The learner axis is the largest divisor of the device count that is at most `learners`; the data axis is the rest.
+
+    Raises:
+      ValueError: learners < 1.
+    """
+    if learners < 1:
+        raise ValueError(f'learners={learners}: a population has at least one learner')
+    devices = jax.devices() if devices is None else list(devices)
+    n = len(devices)
+    width = max(d for d in range(1, n + 1) if n % d == 0 and d <= learners)
+    return jax.make_mesh((width, n // width), (LEARNER, DATA), (AxisType.Auto,) * 2, devices=devices)
+
+
+def padded(learners: int, mesh: Mesh) -> int:
+    """The population's size on the mesh: `learners` rounded up to a multiple of the learner axis."""
+    width = mesh.shape[LEARNER]
+    return -(-learners // width) * width
+
+
+def pmap(fn: Callable, mesh: Mesh, in_specs: tuple, out_specs: Any, donate: tuple[int, ...] = ()) -> Callable:
+    """Maps a function of one learner over a population: jit(shard_map(vmap(fn))).
+
+    With check_vma=False gradients keep jax.pmap's semantics: a gradient is this device's own until it is averaged
+    with data_mean. Communication happens only where fn asks for it, along the data axis.
+
+    Args:
+      fn: function of positional arguments, written for one learner.
+      mesh: from `mesh`.
+      in_specs: one PartitionSpec prefix an argument. A leaf whose spec begins with 'learner' is mapped over its first
+        axis, any other is the same for every learner. P('learner', 'data') also splits the next axis over devices.
+      out_specs: PartitionSpec prefix of the result; every leaf begins with 'learner'.
+      donate: the arguments whose buffers the call may reuse.
+
+    Returns:
+      A compiled function over global arrays that lead with the padded learner axis.
+    """
+    for spec in jax.tree.leaves(out_specs, is_leaf=_is_spec):
+        if not spec or spec[0] != LEARNER:
+            raise ValueError(f'out_specs holds {spec}: every result of a population leads with {LEARNER!r}')
+    axes = jax.tree.map(lambda spec: 0 if spec and spec[0] == LEARNER else None, in_specs, is_leaf=_is_spec)
+    mapped = jax.shard_map(
+        jax.vmap(fn, in_axes=axes), mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+    )
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def _is_spec(x: Any) -> bool:
+    return isinstance(x, P)
+
+
+def population(trainer: Trainer, mesh: Mesh) -> Trainer:
+    """The same trainer over a population: every state, key and result gains the leading learner axis."""
+    state, data = trainer.state_spec, trainer.data_spec
+    return trainer._replace(
+        init=pmap(trainer.init, mesh, (P(LEARNER), data), state),
+        run_chunk=pmap(trainer.run_chunk, mesh, (state, data), (state, P(LEARNER)), donate=(0,)),
+        policy=pmap(trainer.policy, mesh, (state, data), P(LEARNER)),
+    )
+
+
+def shard(tree: Any, mesh: Mesh, spec: P = P()) -> Any:
+    """Puts host arrays, the same on every process, onto the mesh as global arrays.
+
+    A spec that begins with 'learner' pads the first axis to the mesh by repeating the last learner; `gather` with
+    the population's size takes the padding off again.
+    """
+    sharding = NamedSharding(mesh, spec)
+
+    def put(x):
+        if spec and spec[0] == LEARNER:
+            rows = np.minimum(np.arange(padded(x.shape[0], mesh)), x.shape[0] - 1)
+            x = x[rows]
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            impl = jax.random.key_impl(x)
+            return jax.random.wrap_key_data(put_array(np.asarray(jax.random.key_data(x))), impl=impl)
+        return put_array(np.asarray(x))
+
+    def put_array(x):
+        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+    return jax.tree.map(put, tree)
+
+
+def gather(tree: Any, learners: int | None = None) -> Any:
+    """Global arrays as numpy arrays on every process; the first `learners` rows where given."""
+    if jax.process_count() > 1:
+        tree = multihost_utils.process_allgather(tree, tiled=True)
+    return jax.tree.map(lambda x: np.asarray(x)[:learners], tree)
+
+
+def learner_keys(key: jax.Array, indices: Sequence[int], mesh: Mesh) -> jax.Array:
+    """One key a learner, fold_in(key, index), on the mesh. Learners with the same index draw the same numbers."""
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(indices))
+    return shard(keys, mesh, P(LEARNER))
+
+
+def local_rows(rows: int) -> int:
+    """Inside pmap: how many of one learner's `rows` (batch entries, environments) this device holds.
+
+    Raises:
+      ValueError: the data axis does not divide rows.
+    """
+    shards = jax.lax.axis_size(DATA)
+    if rows % shards:
+        raise ValueError(f'{rows} rows (batch entries or environments) cannot be split over {shards} devices')
+    return rows // shards
+
+
+def row_keys(key: jax.Array, local: int) -> jax.Array:
+    """Inside pmap: keys (local,) of this device's rows, by their logical index, so that the numbers drawn do not
+    depend on how many devices share the rows."""
+    first = jax.lax.axis_index(DATA) * local
+    return jax.vmap(lambda i: jax.random.fold_in(key, first + i))(jnp.arange(local))
+
+
+def data_mean(tree: Any) -> Any:
+    """Inside pmap: the mean over the devices that share one learner's rows."""
+    return jax.lax.pmean(tree, DATA)
