@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 from postbc_jax.types import Trainer
 
 LEARNER, DATA = 'learner', 'data'
+REPLICATED = P()
 
 
 def initialize() -> None:
@@ -113,7 +114,7 @@ def population(trainer: Trainer, mesh: Mesh) -> Trainer:
     )
 
 
-def shard(tree: Any, mesh: Mesh, spec: P = P()) -> Any:
+def shard(tree: Any, mesh: Mesh, spec: P = REPLICATED) -> Any:
     """Puts host arrays, the same on every process, onto the mesh as global arrays.
 
     A spec that begins with 'learner' pads the first axis to the mesh by repeating the last learner; `gather` with

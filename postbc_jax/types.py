@@ -100,7 +100,8 @@ class Trainer(NamedTuple):
         metrics: {name: scalar}, averaged over the chunk.
       policy: (state, data) -> what the next stage reads.
       state_spec: PartitionSpec prefix of the state; every leaf leads with the learner axis.
-      data_spec: PartitionSpec prefix of data: P() where all learners read the same, P('learner') where each has its own.
+      data_spec: PartitionSpec prefix of data: P() where all learners read the same, P('learner') where each reads its
+        own.
     """
 
     init: Callable[[Key, Any], Any]
