@@ -22,13 +22,32 @@ The contract. An operator is a frozen dataclass of numbers (flax.struct, so a py
   and ignores its keys; above 0 it is the standard deviation, in action units, of what it does differently each time.
   `record(..., noise)` sets it. `record` clips actions to [-1, 1] and writes down the clipped ones.
 - `env.operators()` returns {name: operator}, in the order in which `record` takes turns.
+
+The operators of Lift, Can and Square, one servo (ArmOperator) with different numbers:
+
+| name     | pace | approach                                      | turns its hand      | carries         | hesitates |
+|----------|------|-----------------------------------------------|---------------------|-----------------|-----------|
+| steady   | .6   | stops 6 cm straight above the grasp           | above the object    | up, then across | -         |
+| brisk    | 1    | dead-beat; stops 4 cm straight above          | threading the chute | both at once    | -         |
+| careful  | .4   | soft; centres high, stops 8 cm straight above | above the object    | up, then across | 1 step    |
+| sideways | .7   | from 5 cm beside (+x) and 5 cm above          | above the object    | up, then across | -         |
+| planner  | .8   | centres highest, stops 6 cm straight above    | before the chute    | both at once    | -         |
+| hesitant | .7   | from 3 cm beside (-x) and 6 cm above          | above the object    | up, then across | 3 steps   |
+
+Paces are the largest action used; hesitation is a pause between any two stages. With noise an episode's pace varies by
+a factor exp(noise * N(0, 1)) and the six motion dimensions tremble by noise * N(0, 1) at every step; the stages wait
+for the hand to be as close as the noise lets it.
 """
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from brax.envs.base import State
 from flax import struct
+
+from postbc_jax.envs import rotations
+from postbc_jax.envs.scene import CARRY, CHUTE_BOTTOM, CHUTE_TOP, TURN, Scene
 
 Memory = Any  # a pytree of arrays
 
@@ -50,3 +69,102 @@ class Operator:
     def __call__(self, state: State, memory: Memory, key: jax.Array) -> tuple[jax.Array, Memory]:
         """The action (A,) and the memory for the next step; key is typed and new at every step."""
         raise NotImplementedError
+
+
+# Stages of a manipulation, in order.
+ENTER, THREAD, HOVER, REACH, CLOSE, RAISE, OVER, LOWER, RELEASE = range(9)
+
+
+@struct.dataclass
+class ArmOperator(Operator):
+    """Lift, Can and Square by hand: a proportional servo through the nine stages above.
+
+    Each stage has a target; the next begins where the hand is close enough to it, after a pause of `hesitation` steps.
+
+    Attributes:
+      speed: the environment's metres per step at a full action.
+      pace: largest action, in (0, 1].
+      gain: share of the remaining way covered in a step, in (0, 1].
+      entry: metres above the chute at which the hand centres itself.
+      hover: metres above the grasp at which it stops before reaching.
+      side: metres beside the grasp, along x, at which it does.
+      turn_from: the stage from which the hand takes the grasp's orientation: ENTER, THREAD or HOVER.
+      swing: 1 to move sideways while raising, 0 to raise first.
+      hesitation: steps of standing still between stages.
+    """
+
+    speed: float = 0.05
+    pace: float = 0.6
+    gain: float = 0.6
+    entry: float = 0.03
+    hover: float = 0.06
+    side: float = 0.0
+    turn_from: int = HOVER
+    swing: int = 0
+    hesitation: int = 0
+
+    def init(self, state: State, key: jax.Array) -> Memory:
+        """Stage, steps left to stand still, and this episode's own pace."""
+        pace = self.pace * jnp.exp(self.noise * jax.random.normal(key))
+        return jnp.int32(ENTER), jnp.int32(0), jnp.minimum(pace, 1.0)
+
+    def __call__(self, state: State, memory: Memory, key: jax.Array) -> tuple[jax.Array, Memory]:
+        """One step of the servo; noise is added to the six motion dimensions, never to the gripper."""
+        scene, (stage, wait, pace) = state.pipeline_state, memory
+        arrived = self._arrived(scene, stage) & (wait == 0)
+        wait = jnp.where(arrived, jnp.asarray(self.hesitation), jnp.maximum(wait - 1, 0))
+        stage = jnp.minimum(stage + arrived, RELEASE)
+
+        move = self.gain * self._move(scene)[stage] / self.speed
+        turn = self.gain * 2 * self._turn(scene, stage) / TURN
+        motion = jnp.clip(jnp.concatenate([move, turn]), -pace, pace) * (wait == 0)
+        motion += self.noise * jax.random.normal(key, motion.shape)
+        grip = jnp.where((stage >= CLOSE) & (stage < RELEASE), 1.0, -1.0)
+        return jnp.append(motion, grip), (stage, wait, pace)
+
+    def _move(self, scene: Scene) -> jax.Array:
+        """The way still to go in each stage, (9, 3)."""
+        hand, grasp = scene.hand, scene.grasp
+        carry = (scene.goal - scene.object).at[2].set(CARRY - scene.object[2])
+        return jnp.stack(
+            [
+                jnp.array([0.0, 0.0, CHUTE_TOP + self.entry]) - hand,
+                jnp.array([0.0, 0.0, CHUTE_BOTTOM - 0.02]) - hand,
+                grasp + jnp.array([self.side, 0.0, self.hover]) - hand,
+                grasp - hand,
+                grasp - hand,
+                carry * jnp.array([self.swing, self.swing, 1]),
+                carry,
+                scene.goal - scene.object,
+                jnp.zeros(3),
+            ]
+        )
+
+    def _turn(self, scene: Scene, stage: jax.Array) -> jax.Array:
+        """The half-angle vector (3,) still to turn: to the grasp's orientation, then straight again."""
+        grasping = (stage >= self.turn_from) & (stage <= RAISE)
+        target = jnp.where(grasping, scene.grasp_quat, rotations.DOWN)
+        return rotations.error(target, scene.hand_quat)
+
+    def _arrived(self, scene: Scene, stage: jax.Array) -> jax.Array:
+        """Whether a stage's target is reached, as closely as the noise allows."""
+        slack = self.noise * self.speed
+        left = jnp.max(jnp.abs(self._move(scene)[stage]))
+        askew = jnp.max(jnp.abs(self._turn(scene, stage)))
+        near = (left < jnp.array(_CLOSE_ENOUGH)[stage] + slack) & (askew < 0.03 + self.noise * TURN)
+        return jnp.where(stage == CLOSE, scene.held > 0, near) & (stage < RELEASE)
+
+
+_CLOSE_ENOUGH = (0.004, 0.02, 0.01, 0.004, 0.0, 0.01, 0.004, 0.004, 0.0)  # m, by stage
+
+
+def arm_operators(speed: float) -> dict[str, ArmOperator]:
+    """The six operators of the table above, for an environment of `speed` metres per step."""
+    return {
+        'steady': ArmOperator(speed=speed),
+        'brisk': ArmOperator(speed=speed, pace=1.0, gain=1.0, hover=0.04, turn_from=THREAD, swing=1),
+        'careful': ArmOperator(speed=speed, pace=0.4, gain=0.5, entry=0.05, hover=0.08, hesitation=1),
+        'sideways': ArmOperator(speed=speed, pace=0.7, gain=0.7, hover=0.05, side=0.05),
+        'planner': ArmOperator(speed=speed, pace=0.8, gain=0.8, entry=0.06, turn_from=ENTER, swing=1),
+        'hesitant': ArmOperator(speed=speed, pace=0.7, gain=0.6, side=-0.03, hesitation=3),
+    }

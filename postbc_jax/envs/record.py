@@ -50,7 +50,7 @@ def record(
     for attempt in range(attempts):
         again = jax.random.fold_in(key, attempt)
         keys = jax.vmap(functools.partial(jax.random.fold_in, again))(jnp.arange(episodes))
-        steps = jax.tree.map(np.asarray, _rollouts(env, stacked, keys))
+        steps = jax.tree.map(np.asarray, rollouts(env, stacked, keys))
         ends = np.argmax(steps['dones'] > 0, axis=1)
         for i in np.flatnonzero(steps['success'][np.arange(episodes), ends]):
             kept.setdefault(int(i), {name: value[i, : ends[i] + 1] for name, value in steps.items()})
@@ -92,7 +92,7 @@ def _check(operators: Mapping[str, Operator], episodes: int, noise: float, attem
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _rollouts(env: Env, operators: Operator, keys: jax.Array) -> dict[str, jax.Array]:
+def rollouts(env: Env, operators: Operator, keys: jax.Array) -> dict[str, jax.Array]:
     """Plays every operator (E,) with its key (E,) for env.horizon steps: arrays (E, horizon, ...).
 
     What follows the first done of an episode means nothing.

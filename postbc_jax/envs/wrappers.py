@@ -9,7 +9,7 @@ from brax.envs.base import Env, State, Wrapper
 from brax.envs.wrappers.training import EpisodeWrapper, VmapWrapper
 
 # What is known about the episode that has just ended, and must outlive the reset.
-_KEPT = ('truncation', 'episode_done', 'episode_metrics', 'steps')
+_KEPT = ('truncation', 'episode_done', 'episode_metrics', 'steps', 'played')
 
 
 def wrap(env: Env, episode_length: int) -> Wrapper:
@@ -34,10 +34,11 @@ class FreshReset(Wrapper):
     """Restarts every finished row from a new start state.
 
     At a step that ends an episode, reward, done, metrics and the EpisodeWrapper's bookkeeping ('steps', 'truncation',
-    'episode_done', 'episode_metrics') are those of the episode that ended; obs, pipeline_state and the rest of info
-    ('region' too) are already those of the next one, as in brax. info['final_obs'] is the obs that the step led to
-    before any reset, which a bootstrap at a time-out needs. A row's n-th start depends on its key and n alone, not on
-    what was played before. A reset is computed at every step and selected: under vmap a cond would do the same.
+    'episode_done', 'episode_metrics', and PlayChunks' 'played') are those of the episode that ended; obs,
+    pipeline_state and the rest of info ('region' too) are already those of the next one, as in brax. info['final_obs']
+    is the obs that the step led to before any reset, which a bootstrap at a time-out needs. A row's n-th start depends
+    on its key and n alone, not on what was played before. A reset is computed at every step and selected: under vmap a
+    cond would do the same.
     """
 
     def reset(self, rng: jax.Array) -> State:
@@ -61,7 +62,7 @@ class FreshReset(Wrapper):
             return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), new, old)
 
         info = {
-            name: value if name in _KEPT else jax.tree.map(select, fresh.info[name], value)
+            name: value if name in _KEPT or name not in fresh.info else jax.tree.map(select, fresh.info[name], value)
             for name, value in ended.info.items()
         }
         info |= {'reset_rng': select(rest, rng), 'final_obs': ended.obs}

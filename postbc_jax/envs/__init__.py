@@ -1,0 +1,52 @@
+"""Environments: the built-in tasks by name, any of brax's, and what demonstrates, vectorises and chunks them."""
+
+import inspect
+from typing import Any
+
+import brax.envs
+from brax.envs.base import Env
+
+from postbc_jax.envs.brax_task import BraxTask
+from postbc_jax.envs.can import Can
+from postbc_jax.envs.chunks import PlayChunks
+from postbc_jax.envs.gate import Gate
+from postbc_jax.envs.lift import Lift
+from postbc_jax.envs.operators import Operator
+from postbc_jax.envs.record import record
+from postbc_jax.envs.square import Square
+from postbc_jax.envs.task import Task
+from postbc_jax.envs.wrappers import FreshReset, wrap
+
+__all__ = ['TASKS', 'BraxTask', 'FreshReset', 'Operator', 'PlayChunks', 'Task', 'make', 'record', 'wrap']
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Gate, Lift, Can, Square)}
+
+for _name, _task in TASKS.items():
+    brax.envs.register_environment(_name, _task)
+
+
+def make(name: str, **settings: Any) -> Env:
+    """Builds an environment by name.
+
+    Args:
+      name: 'gate', 'lift', 'can', 'square', or 'brax:NAME' for any environment of brax.
+      settings: the constructor's arguments: of the task, or, for brax, of BraxTask (success_metric and
+        success_threshold are required).
+
+    Raises:
+      ValueError: an unknown name or setting, or a value that the task refuses.
+    """
+    kind = BraxTask if name.startswith('brax:') else TASKS.get(name)
+    if kind is None:
+        raise ValueError(f'env={name!r}: no such environment; there are {", ".join(TASKS)} and brax:NAME')
+    if kind is BraxTask:
+        settings = {'brax_name': name.removeprefix('brax:')} | settings
+    try:
+        inspect.signature(kind).bind(**settings)
+    except TypeError as error:
+        raise ValueError(f'env={name!r}, settings {sorted(settings)}: {error}; it takes {_taken(kind)}') from error
+    return kind(**settings)
+
+
+def _taken(kind: type[Env]) -> str:
+    return ', '.join(inspect.signature(kind).parameters) or 'none'
