@@ -1,0 +1,315 @@
+"""One point of an experiment from top to bottom: demonstrations -> posterior -> policy -> finetune, evaluated.
+
+Reads a locked config, leaves a work directory. Every stage goes on from its checkpoint; a finished point says so.
+"""
+
+import json
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from launch import config as settings
+from launch.point import Point
+from postbc_jax import checkpoint, data, envs, evaluate, loop, metrics, parallel
+from postbc_jax import pretrain as pretraining
+from postbc_jax.data import bootstrap, normaliser, robomimic, validate, windows
+from postbc_jax.finetune import steer
+from postbc_jax.policies import Policy
+from postbc_jax.posterior import ensemble as ensembles
+from postbc_jax.posterior import noise
+from postbc_jax.types import Demos
+
+PASS_AT = (1, 4, 16, 64)
+STAGES = 5
+
+
+class Learning(NamedTuple):
+    """What is learnt from. N steps; S seeds, each with its own subset of the demonstrations.
+
+    Attributes:
+      windows: the demonstrations, normalised, numpy.
+      normaliser: the scaling, which is stored with the policies.
+      mask: (S, N), 1 at the steps of the seed's subset.
+      episodes: E.
+    """
+
+    windows: windows.Windows
+    normaliser: normaliser.Normaliser
+    mask: np.ndarray
+    episodes: int
+
+
+def run(point: Point) -> None:
+    """Runs the point to its end.
+
+    Raises:
+      loop.Preempted: the run was asked to stop; its state is saved.
+      ValueError: the config, the demonstrations or the work directory cannot be used.
+    """
+    finished = point.directory / 'done.json'
+    if finished.exists():
+        seconds = json.loads(finished.read_text())['seconds']
+        point.progress.note(f'{point.directory}: finished already ({seconds:.0f} s); nothing to do')
+        return
+    began = time.monotonic()
+    learning = prepare(point, demonstrations(point))
+    residuals = fit_posterior(point, learning)
+    labels, policies = fit_policies(point, learning, residuals)
+    untouched = evaluate_policies(point, labels, policies)
+    finetune(point, labels, policies, untouched)
+    point.write_json('done.json', {'seconds': time.monotonic() - began})
+
+
+def demonstrations(point: Point) -> Demos:
+    """The demonstrations of the config's file, or of scripted operators, recorded to DIR/demos.hdf5 and read back."""
+    config, env = point.config, point.env
+    point.progress.stage('demonstrations')
+    bound = config.action_bound or None
+    path = config.demos or str(point.directory / 'demos.hdf5')
+    if not config.demos and not (point.directory / 'demos.hdf5').exists():
+        operators = env.operators()
+        for name in filter(None, config.record.operators.split(',')):
+            if name not in operators:
+                known = ', '.join(operators) or 'none: give --config.demos=FILE'
+                raise ValueError(f'config.record.operators={name}: {config.env} has {known}')
+        chosen = {name: op for name, op in operators.items() if name in (config.record.operators or name)}
+        recorded = envs.record(env, chosen, config.record.episodes, point.key('record'), config.record.noise)
+        robomimic.save(path, recorded, action_bound=bound)
+    demos = data.load(path, _names(config.obs_keys), config.mask or None, bound)
+    validate.check_env(demos, env.observation_size, env.action_size, path)
+    who = f'by {len(set(demos.operators))} operators' if any(demos.operators) else 'operators unknown'
+    point.progress.say(f'{demos.episodes} episodes, {len(demos.obs)} steps, {who}; {path}')
+    return demos
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(',') if name.strip())
+
+
+def prepare(point: Point, demos: Demos) -> Learning:
+    """Scaling, chunk windows, and the random subset of demonstrations that each seed learns from."""
+    size = point.config.subset or demos.episodes
+    if not 1 <= size <= demos.episodes:
+        raise ValueError(f'config.subset={size}: there are {demos.episodes} demonstrations; 0 takes all of them')
+    scaling = normaliser.fit(demos)
+    keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
+    masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
+    cut = windows.windows(demos, scaling, point.config.policy.chunk)
+    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]), demos.episodes)
+
+
+def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
+    """Trains the S x K ensemble members as one population; returns residuals (S, N, K, T, A) at the demo states."""
+    config, seeds, members = point.config, point.config.seeds, point.config.posterior.members
+    point.progress.stage('posterior')
+    ensemble_config = settings.ensemble(config)
+    population = [(seed, member) for seed in range(seeds) for member in range(members)]
+    mesh = parallel.mesh(len(population))
+    stage = loop.Stage(
+        name='posterior',
+        trainer=parallel.population(ensembles.ensemble(ensemble_config), mesh),
+        mesh=mesh,
+        labels=[{'seed': seed, 'member': member} for seed, member in population],
+        chunks=settings.chunks(config, 'posterior'),
+        steps_per_chunk=ensemble_config.steps_per_chunk,
+        directory=point.directory / 'checkpoints' / 'posterior',
+        meta=settings.describe(ensemble_config),
+        mean_over_learners=True,
+    )
+    # A member's index does not depend on K: more members are the same ones and others.
+    keys = parallel.learner_keys(point.key('posterior'), [seed * 1_000_003 + k for seed, k in population], mesh)
+    masks = parallel.shard(learning.mask[[seed for seed, _ in population]], mesh, P(parallel.LEARNER))
+    shared = {'windows': parallel.shard(learning.windows, mesh), 'mask': masks}
+    outcome = point.run(stage, keys, shared)
+    predictors = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
+    seed_of = np.array([seed for seed, _ in population])
+    residuals = np.stack(
+        [
+            np.asarray(
+                noise.residuals(jax.tree.map(lambda x, s=seed: x[seed_of == s], predictors), learning.windows.obs)
+            )
+            for seed in range(seeds)
+        ]
+    )
+    scales = [noise_scale(learning, noise.deviation(residuals[seed]), seed)['rms'] for seed in range(seeds)]
+    point.progress.say(f'{seeds} seeds x {members} members; std {np.mean(scales):.3f} in action units')
+    return residuals
+
+
+def noise_scale(learning: Learning, deviation: jax.Array, seed: int) -> dict[str, np.ndarray]:
+    """noise.scale of deviations (N, T, A) at the states of the seed's demonstrations."""
+    action_scale = learning.normaliser.action_scale()
+    found = noise.scale(deviation, learning.windows, action_scale, jnp.asarray(learning.mask[seed]))
+    return jax.tree.map(np.asarray, found)
+
+
+def fit_policies(point: Point, learning: Learning, residuals: np.ndarray) -> tuple[list[dict], Policy]:
+    """Trains every arm at every seed as one population; returns their labels and the policies (L, ...)."""
+    config = point.config
+    point.progress.stage('policies')
+    population, scales = [], []
+    for seed in range(config.seeds):
+        deviation = noise.deviation(residuals[seed])
+        for arm in settings.arms(config):
+            if arm.matched:
+                rms = noise_scale(learning, arm.alpha * deviation, seed)['rms_normalised']
+                arm = arm._replace(sigma=float(rms))
+            of_arm = arm.alpha * deviation if arm.pretrain == 'post_bc' else jnp.full_like(deviation, arm.sigma)
+            population.append((seed, arm))
+            scales.append(noise_scale(learning, of_arm, seed))
+    labels = [arm._asdict() | {'seed': seed} for seed, arm in population]
+    point.write_json('noise.json', [label | _jsonable(found) for label, found in zip(labels, scales, strict=True)])
+    pretrain_config = settings.pretrain(
+        config, settings.policy(config, point.env.observation_size, point.env.action_size)
+    )
+    mesh = parallel.mesh(len(population))
+    stage = loop.Stage(
+        name='pretrain',
+        trainer=parallel.population(pretraining.pretrain(pretrain_config), mesh),
+        mesh=mesh,
+        labels=labels,
+        chunks=settings.chunks(config, 'pretrain'),
+        steps_per_chunk=pretrain_config.steps_per_chunk,
+        directory=point.directory / 'checkpoints' / 'pretrain',
+        meta=settings.describe(pretrain_config),
+    )
+    arms = pretraining.Arm(
+        alpha=np.array([arm.alpha if arm.pretrain == 'post_bc' else 0.0 for _, arm in population], np.float32),
+        sigma=np.array([arm.sigma for _, arm in population], np.float32),
+        learning_rate=np.full(len(population), config.pretrain.learning_rate, np.float32),
+        weight_decay=np.full(len(population), config.pretrain.weight_decay, np.float32),
+        source=np.array([seed for seed, _ in population], np.int32),
+    )
+    shared = pretraining.PretrainData(
+        windows=parallel.shard(learning.windows, mesh),
+        normaliser=parallel.shard(learning.normaliser, mesh),
+        residuals=parallel.shard(residuals, mesh),
+        mask=parallel.shard(learning.mask, mesh),
+        arm=parallel.shard(arms, mesh, P(parallel.LEARNER)),
+    )
+    keys = parallel.learner_keys(point.key('pretrain'), [seed for seed, _ in population], mesh)
+    outcome = point.run(stage, keys, shared)
+    policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
+    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels)
+    point.progress.say(f'{len(settings.arms(config))} arms x {config.seeds} seeds, one program, paired batches')
+    return labels, policies
+
+
+def _jsonable(scale: dict[str, np.ndarray]) -> dict[str, float | list[float]]:
+    return {name: value.tolist() for name, value in scale.items()}
+
+
+def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> list[dict]:
+    """Success and pass@N of the pretrained policies: coverage.jsonl, and one row of results a policy, returned.
+
+    All arms of a seed meet the same start states and the same dynamics noise.
+    """
+    config, regions = point.config, point.env.regions
+    point.progress.stage('evaluation')
+    mesh = parallel.mesh(len(labels))
+    stack = parallel.shard(policies, mesh, P(parallel.LEARNER))
+    seeds = [label['seed'] for label in labels]
+    rollouts = _evaluator(point, mesh)(stack, parallel.learner_keys(point.key('evaluate'), seeds, mesh))
+    columns = [point.columns(**label, finetune='none', finetune_seed=0, env_steps=0) for label in labels]
+    untouched = _result_rows(point, rollouts, columns)
+    point.write_rows('results.jsonl', untouched)
+
+    starts, attempts = config.evaluate.coverage_starts, config.evaluate.coverage_rollouts
+    cover = parallel.pmap(
+        lambda policy, key: evaluate.coverage(point.env, policy, key, starts, attempts),
+        mesh,
+        (P(parallel.LEARNER), P(parallel.LEARNER)),
+        P(parallel.LEARNER, parallel.DATA),
+    )
+    found = parallel.gather(cover(stack, parallel.learner_keys(point.key('coverage'), seeds, mesh)), len(labels))
+    numbers = [n for n in PASS_AT if n <= attempts]
+    point.write_rows(
+        'coverage.jsonl',
+        [
+            point.columns(**label) | row
+            for label, successes, region in zip(labels, found['successes'], found['region'], strict=True)
+            for row in evaluate.pass_at_n(successes, region, attempts, numbers, regions)
+        ],
+    )
+    point.progress.say('success ' + ', '.join(f'{name} {rate:.2f}' for name, rate in _by_arm(untouched).items()))
+    return untouched
+
+
+def _evaluator(point: Point, mesh: jax.sharding.Mesh):
+    """(policies (L, ...), keys (L,)) -> evaluate.rollouts of every policy, {name: (L, episodes)}."""
+    episodes = point.config.evaluate.episodes
+    return parallel.pmap(
+        lambda policy, key: evaluate.rollouts(point.env, policy, key, episodes),
+        mesh,
+        (P(parallel.LEARNER), P(parallel.LEARNER)),
+        P(parallel.LEARNER, parallel.DATA),
+    )
+
+
+def _result_rows(point: Point, rollouts: dict[str, jax.Array], columns: list[dict]) -> list[dict]:
+    rollouts = parallel.gather(rollouts, len(columns))
+    return [
+        row | evaluate.success_rates(success, region, point.env.regions)
+        for row, success, region in zip(columns, rollouts['success'], rollouts['region'], strict=True)
+    ]
+
+
+def _by_arm(rows: list[dict]) -> dict[str, float]:
+    """{arm: mean success over the rows}, in the rows' order."""
+    rates: dict[str, list[float]] = {}
+    for row in rows:
+        rates.setdefault(settings.arm_name(row), []).append(row['success_rate'])
+    return {name: float(np.mean(values)) for name, values in rates.items()}
+
+
+def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list[dict]) -> None:
+    """Finetunes every policy from every finetuning seed as one population; its curve goes to results.jsonl."""
+    config = point.config
+    point.progress.stage('finetune')
+    algorithm = config.finetune.algorithm
+    if algorithm == 'none':
+        point.progress.say('none asked for')
+        return
+    make, trainer_config, steps_per_chunk = settings.finetuner(config)
+    population = [(i, seed) for i in range(len(labels)) for seed in range(config.finetune.seeds)]
+    rows = [labels[i] | {'finetune': algorithm, 'finetune_seed': seed} for i, seed in population]
+    mesh = parallel.mesh(len(population))
+    trainer = make(lambda policy: steer.steer(point.env, policy, config.finetune.bound), trainer_config)
+    stage = loop.Stage(
+        name='finetune',
+        trainer=parallel.population(trainer, mesh),
+        mesh=mesh,
+        labels=rows,
+        chunks=config.finetune.chunks,
+        steps_per_chunk=steps_per_chunk,
+        directory=point.directory / 'checkpoints' / 'finetune',
+        meta=settings.describe(trainer_config) | {'algorithm': algorithm, 'bound': config.finetune.bound},
+    )
+    # Paired: the arms of a seed finetune with the same random numbers, and are judged on the same episodes.
+    pairs = [labels[i]['seed'] * 1_000_003 + seed for i, seed in population]
+    keys = parallel.learner_keys(point.key('finetune'), pairs, mesh)
+    test_keys = parallel.learner_keys(point.key('evaluate'), [labels[i]['seed'] for i, _ in population], mesh)
+    of_learner = np.array([i for i, _ in population])
+    frozen = parallel.shard(jax.tree.map(lambda x: x[of_learner], policies), mesh, P(parallel.LEARNER))
+    evaluator = _evaluator(point, mesh)
+
+    def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> list[dict]:
+        if chunk == 0:  # the untouched policy, measured with noise ~ N(0, I): the actor's mode is another policy
+            return [untouched[i] | row for (i, _), row in zip(population, rows, strict=True)]
+        columns = [
+            point.columns(**row, env_steps=int(steps)) for row, steps in zip(rows, values['env_steps'], strict=True)
+        ]
+        return _result_rows(point, evaluator(stage.trainer.policy(state, frozen), test_keys), columns)
+
+    results = metrics.JsonLines(point.directory / 'results.jsonl')
+    outcome = point.run(stage, keys, frozen, results=results, after_chunk=after_chunk)
+    results.close()
+    finetuned = stage.trainer.policy(outcome.state, frozen)
+    checkpoint.save_policy(point.directory / 'policies' / 'finetuned', finetuned, rows)
+    written = metrics.read(point.directory / 'results.jsonl')
+    last = [row for row in written if row.get('stage') == 'finetune' and row['chunk'] == config.finetune.chunks]
+    point.progress.say('success ' + ', '.join(f'{name} {rate:.2f}' for name, rate in _by_arm(last).items()))

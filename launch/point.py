@@ -1,0 +1,92 @@
+"""What every stage of one point needs: its config, work directory, environment, keys, and the loop with its files.
+
+Made by launch.run, read by launch.pipeline.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+from brax.envs.base import Env
+from ml_collections import ConfigDict
+
+from launch.progress import Progress
+from postbc_jax import loop, metrics
+
+# One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
+PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise')
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One point of an experiment.
+
+    Attributes:
+      config: locked; the experiment's config with the point's values.
+      directory: the point's work directory.
+      env: the bare environment.
+      progress: what is printed.
+      stop: whether the run has been asked to stop.
+    """
+
+    config: ConfigDict
+    directory: Path
+    env: Env
+    progress: Progress
+    stop: Callable[[], bool]
+
+    def key(self, purpose: str) -> jax.Array:
+        """The typed root key of one of PURPOSES."""
+        return jax.random.fold_in(jax.random.key(self.config.seed), PURPOSES.index(purpose))
+
+    def columns(self, **columns: Any) -> dict[str, Any]:
+        """The columns that every row of results has, with others."""
+        return {'experiment': self.config.experiment, 'task': self.config.env, **columns}
+
+    def run(self, stage: loop.Stage, keys: jax.Array, data: Any, **hooks: Any) -> loop.Outcome:
+        """loop.run with the point's metrics file, bar, stop signal and save cadence."""
+        writer: metrics.Writer = metrics.JsonLines(self.directory / 'metrics.jsonl')
+        if self.config.tensorboard:
+            writer = metrics.Tee(writer, metrics.TensorBoard(self.directory / 'tensorboard'))
+        self.progress.begin(stage.chunks)
+        try:
+            return loop.run(
+                stage,
+                keys,
+                data,
+                writer,
+                progress=self.progress.chunk,
+                stop=self.stop,
+                saving=loop.Saving(every_seconds=self.config.save_every),
+                **hooks,
+            )
+        finally:
+            writer.close()
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes DIR/name, whole or not at all."""
+        self._replace(name, json.dumps(value, indent=1, allow_nan=False) + '\n')
+
+    def write_rows(self, name: str, rows: Iterable[metrics.Row]) -> None:
+        """Writes DIR/name as JSON lines, whole or not at all."""
+        if jax.process_index() != 0:
+            return
+        temporary = self.directory / f'.{name}.{os.getpid()}.tmp'
+        temporary.unlink(missing_ok=True)
+        writer = metrics.JsonLines(temporary)
+        for row in rows:
+            writer.append(row)
+        writer.sync()
+        writer.close()
+        os.replace(temporary, self.directory / name)
+
+    def _replace(self, name: str, text: str) -> None:
+        if jax.process_index() != 0:
+            return
+        temporary = self.directory / f'.{name}.{os.getpid()}.tmp'
+        temporary.write_text(text)
+        os.replace(temporary, self.directory / name)

@@ -1,0 +1,36 @@
+"""The report: figures, tables and a verdict from a work directory's files alone; `python -m launch.report` remakes it.
+
+The end of the pipeline. Reads config.json, results.jsonl, coverage.jsonl and noise.json of the work directory and of
+its points; says what is missing rather than failing.
+"""
+
+import os
+from pathlib import Path
+
+from launch.report import figures, page, read, sections
+
+
+def make_report(workdir: Path | str) -> Path:
+    """Writes report.html (self-contained) and figures/*.svg, *.png into `workdir`; returns the path of report.html.
+
+    Raises:
+      ValueError: there is no such directory.
+    """
+    workdir = Path(workdir)
+    if not workdir.is_dir():
+        raise ValueError(f'{workdir}: no such directory; give the work directory of a run')
+    points, notes = read.read(workdir)
+    built, more = sections.build(points)
+    drawn = [figures.draw(section) for section in built]
+    folder = workdir / 'figures'
+    folder.mkdir(exist_ok=True)
+    for index, pictures in enumerate(drawn):
+        for name, picture in pictures.items():
+            stem = folder / (name if len(drawn) == 1 else f'{name}_{index}')
+            stem.with_suffix('.svg').write_text(figures.standalone(picture.svg), encoding='utf-8')
+            stem.with_suffix('.png').write_bytes(picture.png)
+    text = page.render(workdir.resolve().name, points, list(zip(built, drawn, strict=True)), notes + more)
+    temporary = workdir / f'.report.{os.getpid()}.tmp'
+    temporary.write_text(text, encoding='utf-8')
+    os.replace(temporary, workdir / 'report.html')
+    return workdir / 'report.html'

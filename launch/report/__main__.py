@@ -1,0 +1,21 @@
+"""Makes the report of a work directory again from its files: python -m launch.report --workdir=DIR."""
+
+import sys
+
+from absl import app, flags
+
+from launch.report import make_report
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'the work directory of a run')
+
+
+def main(_) -> None:
+    try:
+        print(make_report(_WORKDIR.value))
+    except ValueError as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    flags.mark_flag_as_required('workdir')
+    app.run(main)

@@ -1,0 +1,92 @@
+"""The arms of a comparison: what makes two rows the same arm, their order, names, colours, markers and dashes.
+
+An arm looks the same in every figure. Families differ by hue (neutral, warm, blue: told apart by all common kinds of
+colour blindness), members of a family by lightness, marker and dash.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Arm(NamedTuple):
+    """pretrain: bc, sigma_bc or post_bc. alpha: of PostBC, or of the PostBC arm whose noise rms a matched arm takes.
+    sigma: of sigma-BC; 0 in a matched arm, where it differs by seed."""
+
+    pretrain: str
+    alpha: float
+    sigma: float
+    matched: bool
+
+    @property
+    def name(self) -> str:
+        if self.pretrain == 'bc':
+            return 'BC'
+        if self.pretrain == 'post_bc':
+            return f'PostBC α={self.alpha:g}'
+        return f'σ-BC matched to α={self.alpha:g}' if self.matched else f'σ-BC σ={self.sigma:g}'
+
+
+class Style(NamedTuple):
+    """light, dark: hex colours on a white and on a dark page; marker and dashes: matplotlib's."""
+
+    light: str
+    dark: str
+    marker: str
+    dashes: tuple[float, ...]
+
+
+# By family, in the order in which its arms take them.
+LOOKS = {
+    'bc': [('#515c6b', '#c5ccd6', 'o', ())],
+    'fixed': [
+        ('#e08a00', '#ffb84d', 's', ()),
+        ('#9a5b00', '#d9a15c', '^', ()),
+        ('#f2b84b', '#ffe0a3', 'v', ()),
+    ],
+    'matched': [
+        ('#c43c1a', '#ff8a66', 'D', (4, 2)),
+        ('#8f2410', '#e0694a', 'd', (4, 2)),
+        ('#e5735a', '#ffb8a3', 'p', (4, 2)),
+    ],
+    'post_bc': [
+        ('#0a5cb5', '#5fb0ff', 'X', ()),
+        ('#062f66', '#a9d4ff', 'P', ()),
+        ('#3f97e8', '#2f86e0', '*', ()),
+    ],
+}
+
+
+def arm_of(row: dict[str, Any]) -> Arm:
+    """The arm of a row of results.jsonl, coverage.jsonl or noise.json."""
+    pretrain, matched = row['pretrain'], bool(row.get('matched'))
+    alpha = float(row['alpha']) if pretrain == 'post_bc' or matched else 0.0
+    sigma = float(row.get('sigma') or 0.0) if pretrain == 'sigma_bc' and not matched else 0.0
+    return Arm(pretrain, alpha, sigma, matched and pretrain == 'sigma_bc')
+
+
+def ordered(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """BC, fixed sigma by size, then matched sigma and PostBC by alpha."""
+    order = {'bc': 0, 'sigma_bc': 1, 'post_bc': 3}
+    return tuple(sorted(set(arms), key=lambda a: (order[a.pretrain] + a.matched, a.alpha, a.sigma)))
+
+
+def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
+    """One look per arm; beyond three of a family the looks repeat."""
+    given = dict.fromkeys(LOOKS, 0)
+    found = {}
+    for arm in ordered(arms):
+        family = arm.pretrain if arm.pretrain != 'sigma_bc' else 'matched' if arm.matched else 'fixed'
+        looks = LOOKS[family]
+        found[arm] = Style(*looks[given[family] % len(looks)])
+        given[family] += 1
+    return found
+
+
+def bc(arms: Sequence[Arm]) -> Arm | None:
+    """The arm that the others are compared with."""
+    return next((arm for arm in arms if arm.pretrain == 'bc'), None)
+
+
+def partner(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """The sigma-BC arm at this PostBC arm's own noise rms."""
+    return next((a for a in arms if a.matched and a.alpha == arm.alpha), None) if arm.pretrain == 'post_bc' else None

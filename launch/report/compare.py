@@ -1,0 +1,184 @@
+"""The statistics of one section: every number of the report's tables, with its interval and its count of seeds.
+
+Between sections and page. The unit is the pretraining seed: finetuning seeds are averaged first, since they share
+their policy and are no independent evidence.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from launch.report.arms import Arm, bc
+from launch.report.sections import Section, Unit
+from postbc_jax import stats
+
+WARN_RMS = 0.15  # action units; above it prototypes lost pretrained success
+THRESHOLD_OF_BC = 'the success that BC ends with'
+
+
+class Estimate(NamedTuple):
+    """A number with its 95% interval over n seeds; `over` is 'seeds', or 'episodes' of the one seed there is."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    over: str = 'seeds'
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return bool(np.isfinite(self.low))
+
+
+class Comparison(NamedTuple):
+    """Arm a less arm b over the seeds they share, and in how many of those a was higher."""
+
+    a: Arm
+    b: Arm
+    difference: Estimate
+    a_mean: float
+    b_mean: float
+    wins: int
+    by_seed: tuple[float, ...]
+
+
+class Summary(NamedTuple):
+    """One arm's row of the main table; None where nothing was measured."""
+
+    arm: Arm
+    rms: float | None
+    clipped: float | None
+    pretrained: Estimate | None
+    coverage: Estimate | None
+    finetuned: Estimate | None
+    to_bc: Comparison | None
+    improvement: Estimate | None
+
+
+class Speed(NamedTuple):
+    """How fast an arm learns: normalised area under the curve, its paired difference to BC, and the env steps at which
+    its runs first reach a threshold (median, infinite where most never do), with how many did."""
+
+    arm: Arm
+    area: Estimate
+    area_to_bc: Comparison | None
+    steps: float
+    reached: int
+
+
+def mean(values: dict[Unit, float], episodes: int = 0) -> Estimate | None:
+    """Mean over seeds with Student's t interval; of a single seed, Wilson's over its episodes where they are given."""
+    if not values:
+        return None
+    if len(values) == 1 and episodes:
+        value = next(iter(values.values()))
+        return Estimate(*stats.wilson(value * episodes, episodes), 1, 'episodes')
+    return Estimate(*stats.mean_interval(list(values.values())), len(values))
+
+
+def paired(a: Arm, b: Arm, of: dict[Arm, dict[Unit, float]]) -> Comparison | None:
+    """a - b over their common seeds; None where they share none."""
+    shared = sorted(of.get(a, {}).keys() & of.get(b, {}).keys())
+    if not shared:
+        return None
+    x, y = (np.array([of[arm][unit] for unit in shared]) for arm in (a, b))
+    return Comparison(
+        a=a,
+        b=b,
+        difference=Estimate(*stats.paired_difference(x, y), len(shared)),
+        a_mean=float(x.mean()),
+        b_mean=float(y.mean()),
+        wins=int((x > y).sum()),
+        by_seed=tuple((x - y).tolist()),
+    )
+
+
+def finals(section: Section) -> dict[Arm, dict[Unit, float]]:
+    """Success of every arm and seed at the last evaluation that all runs share."""
+    return {arm: curves.final() for arm, curves in section.curves.items()}
+
+
+def coverage_n(section: Section) -> int | None:
+    """The N of the main table: 16, or the largest below it that was measured."""
+    measured = {n for arm in section.coverage.get('all', {}).values() for n in arm}
+    return max((n for n in measured if n <= 16), default=None)
+
+
+def coverage_at(section: Section, region: str, n: int | None) -> dict[Arm, dict[Unit, float]]:
+    """{arm: {unit: pass@n}} of a region."""
+    return {arm: by_n[n] for arm, by_n in section.coverage.get(region, {}).items() if n in by_n}
+
+
+def average(section: Section, arm: Arm, name: str) -> float | None:
+    """Mean over seeds of a column of noise.json."""
+    values = [row[name] for row in section.noise.get(arm, {}).values() if isinstance(row.get(name), (int, float))]
+    return float(np.mean(values)) if values else None
+
+
+def summaries(section: Section) -> list[Summary]:
+    """The main table."""
+    final, base = finals(section), bc(section.arms)
+    cover = coverage_at(section, 'all', coverage_n(section))
+    rows = []
+    for arm in section.arms:
+        other = base is not None and arm != base
+        improvement = None
+        if other and arm in final and base in final:
+            x, y = list(final[arm].values()), list(final[base].values())
+            improvement = Estimate(*stats.probability_of_improvement(x, y), min(len(x), len(y)))
+        rows.append(
+            Summary(
+                arm=arm,
+                rms=average(section, arm, 'rms'),
+                clipped=average(section, arm, 'clipped_share'),
+                pretrained=mean(section.pretrained.get(arm, {}), section.episodes),
+                coverage=mean(cover.get(arm, {})),
+                finetuned=mean(final.get(arm, {}), section.episodes),
+                to_bc=paired(arm, base, final) if other else None,
+                improvement=improvement,
+            )
+        )
+    return rows
+
+
+def speeds(section: Section) -> tuple[list[Speed], float]:
+    """Learning speed of every arm, and the threshold: the mean success that BC ends with."""
+    base = bc(section.arms)
+    if base not in section.curves or len(section.curves[base].steps) < 2:
+        return [], np.nan
+    threshold = float(section.curves[base].success[:, -1].mean())
+    areas = {
+        arm: dict(zip(c.units, stats.area_under_curve(c.steps, c.success).tolist(), strict=True))
+        for arm, c in section.curves.items()
+    }
+    rows = []
+    for arm in section.arms:
+        if arm in section.curves:
+            curves = section.curves[arm]
+            steps, reached = stats.steps_to_threshold(curves.steps, curves.success, threshold)
+            to_bc = paired(arm, base, areas) if arm != base else None
+            rows.append(Speed(arm, mean(areas[arm]), to_bc, float(np.median(steps)), reached))
+    return rows, threshold
+
+
+class Aggregate(NamedTuple):
+    """Over several tasks: an arm's interquartile mean of success after finetuning, with its stratified bootstrap."""
+
+    arm: Arm
+    iqm: Estimate
+    tasks: int
+
+
+def aggregate(sections: list[Section]) -> list[Aggregate]:
+    """IQM over tasks of every arm that was finetuned in all sections with one number of seeds; [] below two sections."""
+    if len(sections) < 2:
+        return []
+    found = []
+    tables = [finals(section) for section in sections]
+    for arm in sections[0].arms:
+        columns = [list(table[arm].values()) for table in tables if arm in table]
+        if len(columns) == len(sections) and len({len(c) for c in columns}) == 1 and len(columns[0]) > 1:
+            interval = stats.stratified_bootstrap(stats.iqm, np.array(columns).T)
+            found.append(Aggregate(arm, Estimate(*interval, len(columns[0])), len(columns)))
+    return found

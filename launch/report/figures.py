@@ -1,0 +1,124 @@
+"""The figures of a section, by matplotlib: SVG whose colours follow the page's light or dark mode, and PNG on white.
+
+Between the numbers and the page. matplotlib draws in the light colours; in the SVG each becomes a CSS variable.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from launch.report import panels, words
+from launch.report.arms import LOOKS, Arm, Style, bc, styles
+from launch.report.sections import Section
+
+# Every colour that is drawn: CSS variable -> (light, dark). No two light ones are the same.
+COLOURS = {
+    '--ink': (panels.INK, '#e8ecf1'),
+    '--soft': (panels.SOFT, '#a3adb9'),
+    '--grid': (panels.GRID, '#343b44'),
+    '--paper': (panels.PAPER, '#171b20'),
+} | {f'--{family}-{i}': look[:2] for family, looks in LOOKS.items() for i, look in enumerate(looks)}
+
+_RC = {
+    'font.family': 'sans-serif',
+    'font.sans-serif': ['Helvetica Neue', 'Arial', 'Liberation Sans', 'DejaVu Sans'],
+    'font.size': 10.5,
+    'axes.edgecolor': panels.SOFT,
+    'axes.labelcolor': panels.SOFT,
+    'axes.linewidth': 0.8,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.axisbelow': True,
+    'xtick.color': panels.SOFT,
+    'ytick.color': panels.SOFT,
+    'text.color': panels.INK,
+    'svg.fonttype': 'none',  # text stays text: searchable, in the page's font
+}
+_PANEL = (4.5, 3.5)  # inches: readable at a phone's width and at a third of a desktop's
+
+
+class Picture(NamedTuple):
+    """svg: text, colours as CSS variables, without a size of its own. png: bytes, on white."""
+
+    svg: str
+    png: bytes
+
+
+def draw(section: Section) -> dict[str, Picture]:
+    """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning';
+    'coverage_REGION' for each region, and 'differences'."""
+    look = styles(section.arms)
+    shown: dict[str, Callable[[Axes], None]] = {}
+    if any(words.profile(section, arm) is not None for arm in section.arms):
+        shown['noise'] = lambda axes: panels.noise(axes, section, look)
+    if section.coverage.get('all'):
+        shown['coverage'] = lambda axes: panels.coverage(axes, section, look, 'all')
+    if section.curves:
+        shown['finetuning'] = lambda axes: panels.finetuning(axes, section, look)
+    pictures = {name: _picture(name, [panel], _PANEL) for name, panel in shown.items()}
+    if shown:
+        pictures['headline'] = _picture('headline', list(shown.values()), (4.5 * len(shown), 4.0), look)
+    for region in sorted(section.coverage.keys() - {'all'}):
+        name = 'coverage_' + re.sub(r'\W', '_', region)
+        pictures[name] = _picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)
+    rows = len(section.arms) - 1
+    if bc(section.arms) is not None and rows and section.pretrained:
+        size = (_PANEL[0], 1.3 + 0.72 * rows)
+        pictures['differences'] = _picture('differences', [lambda axes: panels.differences(axes, section, look)], size)
+    return pictures
+
+
+def standalone(svg: str) -> str:
+    """An inline SVG as a file of its own, which follows the viewer's colour scheme."""
+    names = sorted(set(re.findall(r'var\((--[\w-]+)\)', svg)))
+    light, dark = (';'.join(f'{name}:{COLOURS[name][mode]}' for name in names) for mode in (0, 1))
+    style = f'<style>:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>'
+    head, rest = svg.split('>', 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{style}{rest}'
+
+
+def variable(style: Style) -> str:
+    """The CSS variable of an arm's colour."""
+    return next(name for name, colours in COLOURS.items() if colours[0] == style.light)
+
+
+def _picture(
+    name: str,
+    drawn: list[Callable[[Axes], None]],
+    size: tuple[float, float],
+    legend: dict[Arm, Style] | None = None,
+) -> Picture:
+    with matplotlib.rc_context(_RC | {'svg.hashsalt': name}):
+        figure = Figure(figsize=size, layout='constrained')
+        for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
+            panel(axes)
+        if legend:
+            handles = [Line2D([], [], label=arm.name, **panels.line(style)) for arm, style in legend.items()]
+            columns = min(len(handles), 2 * len(drawn))
+            figure.legend(handles=handles, loc='outside lower center', ncols=columns, frameon=False)
+        png, svg = io.BytesIO(), io.StringIO()
+        figure.savefig(png, format='png', dpi=150, facecolor='white')
+        figure.savefig(svg, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
+    return Picture(_inline(svg.getvalue(), name), png.getvalue())
+
+
+def _inline(svg: str, name: str) -> str:
+    """matplotlib's file as an element of a page: no prologue, metadata or size; ids of its own; colours as variables."""
+    svg = svg[svg.index('<svg') :]
+    svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
+    box = re.search(r'viewBox="([^"]+)"', svg)[1]
+    svg = f'<svg viewBox="{box}" role="img" aria-label="{name}">' + svg.split('>', 1)[1]
+    svg = re.sub(
+        r' id="(?:figure|axes|patch|line2d|text|legend|matplotlib|xtick|ytick|PathCollection|LineColl)[^"]*"', '', svg
+    )
+    for css, (light, _) in COLOURS.items():
+        svg = re.sub(light, f'var({css})', svg, flags=re.IGNORECASE)
+    svg = re.sub(r'font(-family)?: ([^;"]*?)(?:&quot;|\')?(?:Helvetica Neue)[^;"]*', r'font\1: \2sans-serif', svg)
+    return svg.strip()

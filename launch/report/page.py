@@ -1,0 +1,176 @@
+"""The report's page: one HTML file without scripts or outside references, for phone and desktop, light and dark.
+
+Last step of the report: lays out what the other modules computed; computes nothing itself.
+"""
+
+import html
+import json
+from collections.abc import Sequence
+
+from launch.report import figures, tables, words
+from launch.report.arms import styles
+from launch.report.figures import Picture
+from launch.report.read import Point
+from launch.report.sections import Section
+from launch.report.style import CSS
+
+_MARK = {'up': '▲', 'down': '▼', 'open': '?', 'note': 'i'}
+_TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'note': 'note'}
+
+
+def render(
+    name: str, points: Sequence[Point], sections: list[tuple[Section, dict[str, Picture]]], notes: list[str]
+) -> str:
+    """The page's text.
+
+    Args:
+      name: of the work directory.
+      points: for their configs.
+      sections: each with its pictures.
+      notes: what is missing.
+    """
+    config = next((point.config for point in points if point.config), {})
+    title = str(config.get('experiment') or name)
+    parts = [
+        f'<h1>{_text(title)}</h1>',
+        '<p class="lede">Demonstrations → posterior → policy → finetuning: behavioural cloning (BC), BC on '
+        'isotropically noised actions (σ-BC) and on actions noised by the posterior (PostBC), compared on the same '
+        'demonstrations, seeds and evaluation episodes.</p>',
+        _missing(notes),
+    ]
+    if not sections:
+        parts.append('<p>There is nothing to report yet: no row of results, coverage or noise could be read.</p>')
+    parts += [tables.overview([section for section, _ in sections])]
+    parts += [_section(section, pictures, index, len(sections)) for index, (section, pictures) in enumerate(sections)]
+    parts += [_methods(), _settings(points)]
+    return (
+        '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f'<title>{_text(title)}: report</title><style>{_colours()}{CSS}</style></head>\n'
+        f'<body><main>\n{"".join(part + chr(10) for part in parts if part)}</main></body></html>\n'
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _colours() -> str:
+    light, dark = (';'.join(f'{name}:{pair[mode]}' for name, pair in figures.COLOURS.items()) for mode in (0, 1))
+    return f':root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}'
+
+
+def _missing(notes: list[str]) -> str:
+    if not notes:
+        return ''
+    items = ''.join(f'<li>{_text(note)}</li>' for note in notes)
+    return f'<aside class="missing"><h2>What is missing</h2><ul>{items}</ul></aside>'
+
+
+def _section(section: Section, pictures: dict[str, Picture], index: int, count: int) -> str:
+    heading = (
+        f'<h2 id="s{index}">{_text(section.title)}</h2>' if count > 1 else f'<p class="task">{_text(section.title)}</p>'
+    )
+    panels = [
+        _figure(pictures, 'noise', _NOISE, tables.noise(section)),
+        _figure(pictures, 'coverage', _COVERAGE, tables.coverage(section, 'all')),
+        _figure(pictures, 'finetuning', _FINETUNING, tables.curves(section)),
+    ]
+    regions = [region for region in sorted(section.coverage) if region != 'all']
+    by_region = ''.join(
+        _figure(pictures, name, '', tables.coverage(section, region))
+        for region, name in zip(regions, [n for n in pictures if n.startswith('coverage_')], strict=True)
+    )
+    return ''.join(
+        [
+            f'<section>{heading}',
+            _verdict(section),
+            _legend(section),
+            f'<div class="panels">{"".join(panels)}</div>',
+            '<h3>All arms</h3>',
+            tables.main(section),
+            _pair(pictures, section),
+            f'<h3>Coverage by region</h3><div class="panels">{by_region}</div>' if by_region else '',
+            tables.regions(section),
+            '</section>',
+        ]
+    )
+
+
+_NOISE = (
+    'rms over action dimensions of the noise that the arm adds to demonstrated actions, from the start to the end of an '
+    'episode. PostBC is quiet where demonstrations agree and loud where they are few; isotropic noise is the same '
+    'everywhere. Dotted: 0.15, above which earlier studies lost pretrained success.'
+)
+_COVERAGE = (
+    'Chance that at least one of N attempts of the untouched policy from the same start succeeds. RL can only reinforce '
+    'what the policy does now and then.'
+)
+_FINETUNING = (
+    'Success of the deterministic finetuned policy; step 0 is the untouched one. Band: ± one standard error of the mean '
+    'over seeds, not a confidence interval; arms share seeds, so compare them by the paired differences below.'
+)
+_DIFFERENCES = (
+    'Filled: after finetuning; hollow: before it. Ticks are single seeds, bars 95% t intervals of the paired mean '
+    '(drawn within ±1). A bar that crosses 0 decides nothing.'
+)
+
+
+def _figure(pictures: dict[str, Picture], name: str, caption: str, table: str) -> str:
+    if name not in pictures:
+        return ''
+    text = f'<figcaption>{_text(caption)}</figcaption>' if caption else ''
+    folded = f'<details><summary>Numbers</summary>{table}</details>' if table else ''
+    return f'<figure>{pictures[name].svg}{text}{folded}</figure>'
+
+
+def _pair(pictures: dict[str, Picture], section: Section) -> str:
+    """The differences beside the learning speeds."""
+    figure = _figure(pictures, 'differences', _DIFFERENCES, tables.differences(section))
+    speed = tables.speeds(section)
+    return f'<div class="pair">{figure}{f"<div>{speed}</div>" if speed else ""}</div>' if figure or speed else ''
+
+
+def _verdict(section: Section) -> str:
+    items = ''.join(
+        f'<li class="{sentence.tone}"><span class="mark" aria-label="{_TONE[sentence.tone]}">{_MARK[sentence.tone]}</span>'
+        f'<div><b>{_text(sentence.short)}</b> {_text(sentence.text)}</div></li>'
+        for sentence in words.verdict(section)
+    )
+    return f'<ul class="verdict">{items}</ul>' if items else ''
+
+
+def _legend(section: Section) -> str:
+    items = ''.join(f'<li>{tables.swatch(style)}{_text(arm.name)}</li>' for arm, style in styles(section.arms).items())
+    return f'<ul class="legend" aria-label="Arms">{items}</ul>'
+
+
+def _methods() -> str:
+    return (
+        '<section class="methods"><h3>How the numbers are made</h3><ul>'
+        '<li>The unit is the pretraining seed: its own demonstrations, initialisation and batches, which all arms share. '
+        'Finetuning seeds are averaged within it first.</li>'
+        '<li>Brackets are 95% intervals by Student’s t over seeds. With 3 seeds that is ±4.3 standard errors: wide, and '
+        'right on average. A bootstrap of 3 seeds looks narrower and covers the truth in about 74 of 100 cases instead '
+        'of 95, so it is not used for them. Bounds below 0 or above 1 say that seeds are few.</li>'
+        '<li>† one seed only: Wilson’s interval over its evaluation episodes. It says nothing about other seeds.</li>'
+        '<li>Differences are paired by seed. No correction is made for the number of arms compared.</li>'
+        '<li>Probability of improvement: P(a run of the arm beats a run of BC), ties counting half, with Newcombe’s score '
+        'interval (2006, method 5), which does not collapse when one arm wins every pair.</li>'
+        '<li>pass@N is the unbiased estimator 1 − C(n−c, N)/C(n, N) from c successes in n rollouts of each start.</li>'
+        '<li>“Finetuned” is the last evaluation that all runs of the section have reached, not the best.</li>'
+        '<li>Noise: rms in action units. α means nothing across tasks without it, and a gain over BC can be credited to the '
+        'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.</li>'
+        '</ul></section>'
+    )
+
+
+def _settings(points: Sequence[Point]) -> str:
+    blocks = ''.join(
+        f'<details><summary>Settings{_text(f" of {point.name}" if point.name else "")}</summary>'
+        f'<pre>{_text(json.dumps(point.config, indent=1, ensure_ascii=False))}</pre></details>'
+        for point in points
+        if point.config
+    )
+    return f'<section>{blocks}</section>' if blocks else ''

@@ -1,0 +1,136 @@
+"""Reading a work directory: the rows that can be used, and one line about everything that is missing or broken.
+
+First step of the report. Nothing here fails on a file's content: a run that was cut off still has a report.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+
+
+class Point(NamedTuple):
+    """One point's files.
+
+    Attributes:
+      name: its directory inside the work directory; '' for the work directory itself.
+      config: of config.json; {} where there is none.
+      results: rows of results.jsonl.
+      coverage: rows of coverage.jsonl.
+      noise: rows of noise.json.
+    """
+
+    name: str
+    config: dict[str, Any]
+    results: list[Row]
+    coverage: list[Row]
+    noise: list[Row]
+
+
+_FILES = {
+    'config.json': 'the settings cannot be shown',
+    'results.jsonl': 'there are no success rates; the evaluation of the pretrained policies writes it',
+    'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
+    'noise.json': 'the noise scale is left out; pretraining writes it',
+}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _share(value: Any) -> bool:
+    return _number(value) and 0 <= value <= 1
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _pretrain(value: Any) -> bool:
+    return value in ('bc', 'sigma_bc', 'post_bc')
+
+
+# sigma may be null in a row: of a matched arm it is known only once the posterior is.
+_ARM: dict[str, Callable[[Any], bool]] = {'pretrain': _pretrain, 'alpha': _number, 'seed': _whole}
+_RESULT = _ARM | {'finetune': _text, 'env_steps': _number, 'success_rate': _share, 'episodes': _whole}
+_COVERAGE = _ARM | {'region': _text, 'n': _whole, 'pass_at_n': _share}
+_NOISE = _ARM | {'rms': _number}
+
+
+def read(workdir: Path) -> tuple[list[Point], list[str]]:
+    """The points of a work directory, itself (where it holds any of the files) and its point_*/, and what is wrong."""
+    points, notes = [], []
+    directories = [workdir, *sorted(path for path in workdir.glob('point_*') if path.is_dir())]
+    for directory in directories:
+        if any((directory / name).is_file() for name in _FILES) or len(directories) == 1:
+            points.append(_point(directory, '' if directory == workdir else directory.name, notes))
+    for directory in directories[1:]:
+        if directory.name not in {point.name for point in points}:
+            notes.append(f'{directory.name}/: holds none of {", ".join(_FILES)} yet')
+    return points, notes
+
+
+def _point(directory: Path, name: str, notes: list[str]) -> Point:
+    prefix = f'{name}/' if name else ''
+    text = {}
+    for file, consequence in _FILES.items():
+        try:
+            text[file] = (directory / file).read_text(encoding='utf-8')
+        except FileNotFoundError:
+            notes.append(f'{prefix}{file}: missing: {consequence}')
+        except (OSError, UnicodeDecodeError) as error:
+            notes.append(f'{prefix}{file}: cannot be read: {error}')
+    config = _json(text, 'config.json', prefix, notes)
+    noise = _json(text, 'noise.json', prefix, notes)
+    return Point(
+        name=name,
+        config=config if isinstance(config, dict) else {},
+        results=_usable(_lines(text, 'results.jsonl', prefix, notes), _RESULT, f'{prefix}results.jsonl', notes),
+        coverage=_usable(_lines(text, 'coverage.jsonl', prefix, notes), _COVERAGE, f'{prefix}coverage.jsonl', notes),
+        noise=_usable(enumerate(noise if isinstance(noise, list) else [], 1), _NOISE, f'{prefix}noise.json', notes),
+    )
+
+
+def _json(text: dict[str, str], file: str, prefix: str, notes: list[str]) -> Any:
+    if file not in text:
+        return None
+    try:
+        return json.loads(text[file])
+    except ValueError as error:
+        notes.append(f'{prefix}{file}: not JSON: {error}')
+        return None
+
+
+def _lines(text: dict[str, str], file: str, prefix: str, notes: list[str]) -> list[tuple[int, Any]]:
+    rows = []
+    for number, line in enumerate(text.get(file, '').splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append((number, json.loads(line)))
+        except ValueError:
+            notes.append(f'{prefix}{file} line {number}: not JSON (cut off?): left out')
+    return rows
+
+
+def _usable(rows: Any, columns: dict[str, Callable[[Any], bool]], where: str, notes: list[str]) -> list[Row]:
+    """The rows that have every column with a value that makes sense; one note about the first that has not."""
+    good, bad = [], []
+    for number, row in rows:
+        wrong = [name for name, fits in columns.items() if not isinstance(row, dict) or not fits(row.get(name))]
+        if wrong:
+            bad.append((number, wrong[0], row.get(wrong[0]) if isinstance(row, dict) else row))
+        else:
+            good.append(row)
+    if bad:
+        number, name, value = bad[0]
+        notes.append(f'{where}: {len(bad)} row(s) left out, the first is row {number} ({name}={value!r:.40})')
+    return good

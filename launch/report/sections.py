@@ -1,0 +1,202 @@
+"""Sections of the report: one per experiment, task, finetuner and setting, each with its numbers by arm and seed.
+
+Between reading and comparing. A seed is identified by its point too, so that points that differ only in their root
+seed are pooled, and nothing is paired that was not run together.
+"""
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from launch.report.arms import Arm, arm_of, ordered
+from launch.report.read import Point, Row
+
+Unit = tuple[str, int]  # (point, seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """Finetuning curves of one arm: steps (P,), success (U, P) averaged over finetuning seeds, one row a unit."""
+
+    steps: np.ndarray
+    units: tuple[Unit, ...]
+    success: np.ndarray
+
+    def final(self) -> dict[Unit, float]:
+        """Success at the last evaluation."""
+        return dict(zip(self.units, self.success[:, -1].tolist(), strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What was measured in one setting.
+
+    Attributes:
+      title: task and what sets the section apart.
+      algorithm: the finetuner's name; '' where nothing was finetuned.
+      arms: in order.
+      noise: {arm: {unit: row of noise.json}}.
+      coverage: {region: {arm: {N: {unit: pass@N}}}}.
+      starts: {region: smallest number of start states}.
+      pretrained: {arm: {unit: success of the untouched policy}}.
+      regions: {'before' or 'after': {arm: {region: {unit: success}}}}.
+      curves: {arm: Curves}, all on the same steps; empty where nothing was finetuned.
+      episodes: fewest episodes behind a success rate.
+      finetune_seeds: largest number of finetuning seeds of a unit.
+    """
+
+    title: str
+    algorithm: str
+    arms: tuple[Arm, ...]
+    noise: dict[Arm, dict[Unit, Row]]
+    coverage: dict[str, dict[Arm, dict[int, dict[Unit, float]]]]
+    starts: dict[str, int]
+    pretrained: dict[Arm, dict[Unit, float]]
+    regions: dict[str, dict[Arm, dict[str, dict[Unit, float]]]]
+    curves: dict[Arm, Curves]
+    episodes: int
+    finetune_seeds: int
+
+
+def build(points: list[Point]) -> tuple[list[Section], list[str]]:
+    """The sections of a work directory and notes about what is unfinished."""
+    groups: dict[tuple[str, ...], list[Point]] = defaultdict(list)
+    settings = _differences(points)
+    for point in points:
+        first = (point.results or point.coverage or [{}])[0]
+        experiment = str(first.get('experiment') or point.config.get('experiment') or '')
+        task = str(first.get('task') or point.config.get('env') or 'task unknown')
+        groups[(experiment, task, settings[point.name])].append(point)
+    found, notes = [], []
+    for (_, task, setting), members in groups.items():
+        named = {row['finetune'] for point in members for row in point.results} - {'none'}
+        for algorithm in sorted(named) or ['']:
+            title = ', '.join(filter(None, [task, setting, algorithm if len(named) > 1 else '']))
+            section = _section(title, algorithm, members)
+            if section.arms:
+                found.append(section)
+                notes += _unfinished(section, members)
+    return found, notes
+
+
+def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """{'a': {'b': 1}} -> {'a.b': 1}."""
+    leaves = {}
+    for name, value in tree.items():
+        leaves |= flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+    return leaves
+
+
+def _differences(points: list[Point]) -> dict[str, str]:
+    """What each point's config has that others' have not, without what its title says or what makes it a replicate."""
+    configs = {point.name: flat(point.config) for point in points}
+    keys = sorted({key for config in configs.values() for key in config} - {'seed', 'env', 'experiment'})
+    spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
+    return {name: ', '.join(f'{key}={config.get(key)}' for key in spread) for name, config in configs.items()}
+
+
+def _section(title: str, algorithm: str, points: list[Point]) -> Section:
+    noise, pretrained, at_zero = _nested(), _nested(), _nested()
+    coverage, starts = defaultdict(lambda: defaultdict(_nested)), {}
+    runs: dict[tuple[Arm, Unit, int], dict[float, Row]] = defaultdict(dict)
+    episodes = []
+    for point in points:
+        for row in point.noise:
+            noise[arm_of(row)][(point.name, row['seed'])] = row
+        for row in point.coverage:
+            coverage[row['region']][arm_of(row)][row['n']][(point.name, row['seed'])] = row['pass_at_n']
+            known = starts.get(row['region'], row.get('starts') or 0)
+            starts[row['region']] = min(known, row.get('starts') or 0)
+        for row in point.results:
+            arm, unit = arm_of(row), (point.name, row['seed'])
+            if row['finetune'] in ('none', algorithm) and row['env_steps'] == 0:
+                chosen = pretrained if row['finetune'] == 'none' else at_zero
+                chosen[arm][unit] = row
+            if row['finetune'] == algorithm:
+                runs[(arm, unit, row.get('finetune_seed') or 0)][row['env_steps']] = row  # the last row counts
+            if row['finetune'] in ('none', algorithm):
+                episodes.append(row['episodes'])
+    for arm, units in at_zero.items():
+        for unit, row in units.items():
+            pretrained[arm].setdefault(unit, row)
+    untouched = [(arm, unit, row) for arm, units in pretrained.items() for unit, row in units.items()]
+    last = [(arm, unit, rows[max(rows)]) for (arm, unit, _), rows in runs.items() if max(rows) > 0]
+    return Section(
+        title=title,
+        algorithm=algorithm,
+        arms=ordered([*noise, *pretrained, *(arm for arm, _, _ in runs), *(a for c in coverage.values() for a in c)]),
+        noise=noise,
+        coverage=coverage,
+        starts=starts,
+        pretrained={
+            arm: {unit: row['success_rate'] for unit, row in units.items()} for arm, units in pretrained.items()
+        },
+        regions={'before': _by_region(untouched), 'after': _by_region(last)},
+        curves=_curves(runs, pretrained),
+        episodes=min(episodes, default=0),
+        finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,
+    )
+
+
+def _nested() -> defaultdict:
+    return defaultdict(dict)
+
+
+def _by_region(rows: Iterable[tuple[Arm, Unit, Row]]) -> dict[Arm, dict[str, dict[Unit, float]]]:
+    """Success by region; several rows of a unit (its finetuning seeds) are averaged."""
+    rates: dict[tuple[Arm, str, Unit], list[float]] = defaultdict(list)
+    for arm, unit, row in rows:
+        for region, rate in (row.get('regions') or {}).items():
+            rates[arm, region, unit].append(rate)
+    found: dict[Arm, dict[str, dict[Unit, float]]] = defaultdict(_nested)
+    for (arm, region, unit), values in rates.items():
+        found[arm][region][unit] = float(np.mean(values))
+    return found
+
+
+def _curves(
+    runs: dict[tuple[Arm, Unit, int], dict[float, Row]], pretrained: dict[Arm, dict[Unit, Row]]
+) -> dict[Arm, Curves]:
+    """All runs on the evaluations of the one that is least far; linear between evaluations where theirs differ."""
+    series = {}
+    for (arm, unit, seed), rows in runs.items():
+        points = {steps: row['success_rate'] for steps, row in rows.items()}
+        if unit in pretrained.get(arm, {}):
+            points.setdefault(0, pretrained[arm][unit]['success_rate'])
+        if max(points) > 0:
+            series[(arm, unit, seed)] = np.array(sorted(points.items()), float).T  # (2, evaluations)
+    if not series:
+        return {}
+    grid = min(series.values(), key=lambda xy: (xy[0, -1], xy.shape[1]))[0]
+    by_unit: dict[Arm, dict[Unit, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    for (arm, unit, _), (steps, success) in series.items():
+        by_unit[arm][unit].append(np.interp(grid, steps, success))
+    return {
+        arm: Curves(grid, tuple(sorted(units)), np.stack([np.mean(units[unit], axis=0) for unit in sorted(units)]))
+        for arm, units in by_unit.items()
+    }
+
+
+def _unfinished(section: Section, points: list[Point]) -> list[str]:
+    notes = []
+    if not section.curves:
+        asked = {str(flat(point.config).get('finetune.algorithm', '')) for point in points}
+        if asked != {'none'}:
+            notes.append(
+                f'{section.title}: no finetuned policy yet: curves and differences after finetuning are left out'
+            )
+        return notes
+    for point in points:
+        chunks = flat(point.config).get('finetune.chunks')
+        done = len(next(iter(section.curves.values())).steps) - 1
+        if isinstance(chunks, int) and done < chunks:
+            notes.append(f'{section.title}: finetuning has been evaluated {done} of {chunks} times: not finished')
+            break
+    missing = [arm.name for arm in section.arms if arm not in section.curves]
+    if missing:
+        notes.append(f'{section.title}: not finetuned: {", ".join(missing)}')
+    return notes

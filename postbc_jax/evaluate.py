@@ -1,0 +1,159 @@
+"""Evaluation: batched rollouts of one policy in one scan, and what the report needs of them.
+
+Last before the report; reads an environment and a policy of any stage. `rollouts` and `coverage` are for ONE learner
+and run inside parallel.pmap (out_specs P('learner', 'data')); `success_rates` and `pass_at_n` read their gathered
+results, one learner's at a time, on the host.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from brax.envs.base import Env
+
+from postbc_jax import parallel, stats
+from postbc_jax.envs.chunks import PlayChunks
+
+# (obs (O,), key) -> (chunk (T, A), extras): Policy, SteeredPolicy, or any function.
+Acting = Callable[[jax.Array, jax.Array], tuple[jax.Array, Any]]
+
+
+def rollouts(env: Env, policy: Acting, key: jax.Array, episodes: int) -> dict[str, jax.Array]:
+    """Plays `episodes` episodes from independent starts.
+
+    Starts, dynamics' noise and the policy's draws depend on the key and the episode's index alone: learners given the
+    same key face the same episodes, however many devices share them.
+
+    Args:
+      env: a bare environment (no vectorising, no episode wrapper, no chunks).
+      policy: called at every decision, with a fresh key.
+      key: typed.
+      episodes: n over all devices; the data axis must divide it.
+
+    Returns:
+      This device's rows (n / devices,): 'success' float32 in {0, 1}; 'region' int32, of the start; 'steps' int32,
+      environment steps played. An episode that has neither succeeded nor failed after ceil(horizon / T) decisions has
+      failed.
+
+    Raises:
+      ValueError: episodes < 1 or not divisible, or the policy's chunk does not fit the environment.
+    """
+    env = _chunked(env, policy)
+    keys = parallel.row_keys(key, _local('episodes', episodes))
+    return jax.vmap(lambda k: _episode(env, policy, *_start_and_play(k)))(keys)
+
+
+def coverage(env: Env, policy: Acting, key: jax.Array, starts: int, rollouts: int) -> dict[str, jax.Array]:
+    """Plays every one of `starts` start states `rollouts` times: same start, other noise. See `pass_at_n`.
+
+    Args:
+      env: a bare environment; its `reseed`, where it has one, gives each copy of a start its own future.
+      policy: as for `rollouts`.
+      key: typed.
+      starts: S over all devices; the data axis must divide it.
+      rollouts: n of each start.
+
+    Returns:
+      This device's rows (S / devices,): 'successes' int32, out of n; 'region' int32.
+
+    Raises:
+      ValueError: as for `rollouts`.
+    """
+    if rollouts < 1:
+        raise ValueError(f'evaluate: rollouts={rollouts} must be at least 1')
+    env = _chunked(env, policy)
+
+    def one_start(key):
+        start, play = _start_and_play(key)
+        keys = jax.vmap(lambda j: jax.random.fold_in(play, j))(jnp.arange(rollouts))
+        played = jax.vmap(lambda k: _episode(env, policy, start, k))(keys)
+        return {'successes': jnp.sum(played['success']).astype(jnp.int32), 'region': played['region'][0]}
+
+    return jax.vmap(one_start)(parallel.row_keys(key, _local('starts', starts)))
+
+
+def success_rates(success: np.ndarray, region: np.ndarray, regions: Sequence[str]) -> dict[str, Any]:
+    """The columns of a results row: success (n,), region (n,) -> success_rate, episodes, regions {name: rate}.
+
+    Regions that no episode started in are left out.
+    """
+    success, region = np.asarray(success, float), np.asarray(region)
+    by_region = {name: float(success[chosen].mean()) for name, chosen in _regions(region, regions)}
+    return {'success_rate': float(success.mean()), 'episodes': len(success), 'regions': by_region}
+
+
+def pass_at_n(
+    successes: np.ndarray, region: np.ndarray, rollouts: int, attempts: Sequence[int], regions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The columns of coverage rows: the chance that the best of N attempts at one start succeeds, averaged over starts.
+
+    Coverage before any RL: what finetuning can find, because the policy does it now and then.
+
+    Args:
+      successes: (S,) out of `rollouts`, from `coverage`.
+      region: (S,) indices into `regions`.
+      rollouts: n.
+      attempts: the N <= n to report.
+      regions: their names.
+
+    Returns:
+      {region, n: N, pass_at_n, starts} for each N, over all starts (region 'all') and each region that has any.
+    """
+    successes, region = np.asarray(successes), np.asarray(region)
+    chosen = {'all': np.ones(len(region), bool)} | dict(_regions(region, regions))
+    rows = []
+    for n in attempts:
+        estimates = stats.pass_at_n(successes, rollouts, n)
+        rows += [
+            {'region': name, 'n': n, 'pass_at_n': float(estimates[of].mean()), 'starts': int(of.sum())}
+            for name, of in chosen.items()
+        ]
+    return rows
+
+
+def _regions(region: np.ndarray, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    for index, name in enumerate(names):
+        chosen = region == index
+        if chosen.any():
+            yield name, chosen
+
+
+def _local(name: str, rows: int) -> int:
+    if rows < 1:
+        raise ValueError(f'evaluate: {name}={rows} must be at least 1')
+    return parallel.local_rows(rows)
+
+
+def _chunked(env: Env, policy: Acting) -> PlayChunks:
+    obs = jax.ShapeDtypeStruct((env.observation_size,), jnp.float32)
+    chunk, _ = jax.eval_shape(policy, obs, jax.eval_shape(lambda: jax.random.key(0)))
+    if len(chunk.shape) != 2 or chunk.shape[1] != env.action_size:
+        raise ValueError(
+            f'evaluate: the policy gives chunks {chunk.shape}, the environment takes (T, {env.action_size})'
+        )
+    return PlayChunks(env, chunk.shape[0])
+
+
+def _start_and_play(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Keys of an episode's start and of all that follows."""
+    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+
+
+def _episode(env: PlayChunks, policy: Acting, start: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+    """One episode. A finished one plays nothing more, so its last state is that of its end."""
+    state = env.reset(jax.random.key_data(start))
+    region = state.info['region'] if 'region' in state.info else jnp.int32(0)
+    dynamics, draws = _start_and_play(key)
+    if hasattr(env, 'reseed'):
+        state = env.reseed(state, jax.random.key_data(dynamics))
+
+    def decide(carry, t):
+        state, steps = carry
+        chunk, _ = policy(state.obs, jax.random.fold_in(draws, t))
+        state = env.step(state, chunk.ravel())
+        return (state, steps + state.info['played']), None
+
+    (state, steps), _ = jax.lax.scan(decide, (state, jnp.int32(0)), jnp.arange(env.horizon))
+    return {'success': state.metrics['success'].astype(jnp.float32), 'region': region, 'steps': steps}

@@ -1,0 +1,287 @@
+"""The one host loop: restore, run chunks of training, write rows, save, stop when asked.
+
+Every stage that learns (ensemble, pretraining, each finetuner) is a population-mapped Trainer and runs here.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.experimental.compilation_cache import compilation_cache as jax_compilation_cache
+from jax.sharding import Mesh
+
+from postbc_jax import parallel
+from postbc_jax.checkpoint import Checkpoints
+from postbc_jax.metrics import Row, Writer
+from postbc_jax.types import Trainer
+
+AfterChunk = Callable[[int, Any, dict[str, np.ndarray]], Iterable[Row] | None]
+
+
+class Preempted(Exception):
+    """The run was asked to stop; its state is saved and a restart goes on from there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One population to train.
+
+    Attributes:
+      name: written in every row ('stage'); the stages that share a metrics file have different names.
+      trainer: mapped by parallel.population.
+      mesh: the mesh that it was mapped over.
+      labels: one mapping a learner, what its rows say of it: {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
+      chunks: how many calls of run_chunk make the whole stage.
+      steps_per_chunk: how many steps one of them takes, for the column 'step'.
+      directory: where its checkpoints lie.
+      meta: JSON-able; the settings that must not change between a run and its restart. `chunks` need not be among
+        them: a finished stage given more chunks goes on.
+      mean_over_learners: one row a chunk, the mean over the population, instead of one row a learner.
+    """
+
+    name: str
+    trainer: Trainer
+    mesh: Mesh
+    labels: Sequence[Mapping[str, Any]]
+    chunks: int
+    steps_per_chunk: int
+    directory: str | os.PathLike
+    meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    mean_over_learners: bool = False
+
+    @property
+    def learners(self) -> int:
+        return len(self.labels)
+
+
+class Saving(NamedTuple):
+    """When to save, besides at the end of the stage and when stopped: whichever comes first.
+
+    Attributes:
+      every_seconds: once so much time has passed since the last save.
+      every_chunks: after every so many chunks.
+    """
+
+    every_seconds: float = 60.0
+    every_chunks: int | None = None
+
+
+class Outcome(NamedTuple):
+    """What a finished stage leaves.
+
+    Attributes:
+      state: the population's final state, on the mesh.
+      resumed_from: the chunks that were already done when this call began; equal to `chunks` if the stage was finished.
+      compile_seconds: what compiling run_chunk took; 0 where nothing was left to run.
+      run_seconds: what this call's chunks took, without compiling, hooks and saving.
+    """
+
+    state: Any
+    resumed_from: int
+    compile_seconds: float
+    run_seconds: float
+
+
+def run(
+    stage: Stage,
+    keys: jax.Array,
+    data: Any,
+    metrics: Writer,
+    *,
+    results: Writer | None = None,
+    after_chunk: AfterChunk | None = None,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    saving: Saving | None = None,
+) -> Outcome:
+    """Runs a stage to its end, from its newest checkpoint where there is one.
+
+    An interrupted run that is started again ends with the same state, bit for bit, and the same rows in `metrics` and
+    `results`: rows are on disk before the checkpoint that covers them, and a restart drops those past its checkpoint.
+
+    Args:
+      stage: what to run.
+      keys: typed keys (padded learners,), from parallel.learner_keys; read only by a fresh start.
+      data: the trainer's data, on the mesh, the same at every start.
+      metrics: gets the rows {'stage', 'chunk', 'step', 'learner', **label, **metrics}, 'chunk' counting from 1.
+      results: gets the rows that after_chunk returns, with 'stage' and 'chunk' added.
+      after_chunk: (chunk, state, metrics) -> rows or None, called after every chunk, and at a fresh start with chunk 0
+        and no metrics, for the first point of a curve. It must depend on its arguments alone, and must not keep the
+        state, which is donated to the next chunk. metrics: {name: (learners,)}.
+      progress: (chunks done, chunks, numbers to show), called at the start and after every chunk; the numbers are the
+        metrics' means over the learners, and 'compile_seconds' and 'steps_per_second' (of each learner).
+      stop: asked between chunks, whether to save and stop (a SIGTERM came). True on any process stops all.
+      saving: when to save; default: Saving().
+
+    Raises:
+      Preempted: `stop` said so.
+      FloatingPointError: a metric is not finite, or the state to be saved holds NaN. The last good checkpoint stays.
+      ValueError: stage.chunks < 1; the checkpoints are another run's, or have more chunks than stage.chunks.
+    """
+    if stage.chunks < 1:
+        raise ValueError(f'{stage.name}: chunks={stage.chunks}: a stage has at least one chunk')
+    saving = saving or Saving()
+    meta = {'stage': stage.name, 'labels': list(stage.labels), 'steps_per_chunk': stage.steps_per_chunk, **stage.meta}
+    rows = _Rows(stage, metrics, results)
+    with Checkpoints(stage.directory, meta, stage.learners) as checkpoints:
+        start = checkpoints.latest
+        if start is not None and start > stage.chunks:
+            raise ValueError(f'{stage.directory}: has {start} chunks already, more than the {stage.chunks} asked for')
+        rows.rewind(start)
+        if start is None:
+            state = stage.trainer.init(keys, data)
+            if after_chunk:
+                rows.add_results(0, after_chunk(0, state, {}))
+        else:
+            abstract = jax.eval_shape(stage.trainer.init, keys, data)
+            state = checkpoints.restore(abstract, stage.mesh, stage.trainer.state_spec)
+        done = start or 0
+        if progress:
+            progress(done, stage.chunks, {})
+        if done == stage.chunks:
+            return Outcome(state, done, 0.0, 0.0)
+        return _run_chunks(stage, state, data, done, checkpoints, rows, after_chunk, progress, stop, saving)
+
+
+def _run_chunks(stage, state, data, start, checkpoints, rows, after_chunk, progress, stop, saving) -> Outcome:
+    """The loop of `run`. A chunk's metrics are fetched once the next chunk is on its way, unless someone waits."""
+    if _agree(stop and stop())[0]:
+        raise Preempted(f'{stage.name}: stopped before chunk {start + 1} of {stage.chunks}')
+    began = time.monotonic()
+    run_chunk = stage.trainer.run_chunk.lower(state, data).compile()
+    compile_seconds = time.monotonic() - began
+    run_seconds, mark = 0.0, time.monotonic()
+    saved_at, pending = mark, None
+
+    def record(chunk, values):
+        """Writes the rows of a chunk and returns its metrics {name: (learners,)}; waits until they are there."""
+        nonlocal run_seconds, mark
+        values = rows.add_metrics(chunk, parallel.gather(values, stage.learners))
+        seconds, mark = time.monotonic() - mark, time.monotonic()
+        run_seconds += seconds
+        if progress:
+            speed = {'compile_seconds': compile_seconds, 'steps_per_second': stage.steps_per_chunk / max(seconds, 1e-9)}
+            progress(chunk, stage.chunks, {name: float(value.mean()) for name, value in values.items()} | speed)
+        return values
+
+    for chunk in range(start + 1, stage.chunks + 1):
+        state, values = run_chunk(state, data)
+        if pending:
+            record(*pending)
+        pending = (chunk, values)
+        elapsed = time.monotonic() - saved_at
+        stopping, due = _agree(stop and stop(), elapsed >= saving.every_seconds and not checkpoints.busy)
+        due |= saving.every_chunks is not None and chunk % saving.every_chunks == 0
+        due |= stopping or chunk == stage.chunks
+        if due or after_chunk:
+            values, pending = record(*pending), None
+            if after_chunk:
+                rows.add_results(chunk, after_chunk(chunk, state, values))
+            if due:
+                _refuse_nan(stage, state, chunk)
+                rows.sync()
+                checkpoints.save(chunk, state)
+                saved_at = time.monotonic()
+            mark = time.monotonic()
+        if stopping and chunk < stage.chunks:
+            raise Preempted(f'{stage.name}: stopped and saved after chunk {chunk} of {stage.chunks}')
+    return Outcome(state, start, compile_seconds, run_seconds)
+
+
+class _Rows:
+    """The rows of one stage: made, written, and taken back when a restart repeats their chunk."""
+
+    def __init__(self, stage: Stage, metrics: Writer, results: Writer | None):
+        self._stage, self._metrics, self._results = stage, metrics, results
+
+    def rewind(self, chunk: int | None) -> None:
+        """Drops this stage's rows past the checkpoint (all of them where there is none)."""
+        last = -1 if chunk is None else chunk
+        for writer in filter(None, (self._metrics, self._results)):
+            writer.rewind(lambda row: row.get('stage') != self._stage.name or row.get('chunk', 0) <= last)
+
+    def sync(self) -> None:
+        for writer in filter(None, (self._metrics, self._results)):
+            writer.sync()
+
+    def add_results(self, chunk: int, rows: Iterable[Row] | None) -> None:
+        if rows and self._results is None:
+            raise ValueError(
+                f'{self._stage.name}: after_chunk returned rows, but there is no `results` to write them to'
+            )
+        head = {'stage': self._stage.name, 'chunk': chunk}
+        for row in rows or ():
+            self._results.append(head | dict(row) | head)
+
+    def add_metrics(self, chunk: int, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Checks and writes the metrics of a chunk, {name: (learners,)}."""
+        stage = self._stage
+        head = {'stage': stage.name, 'chunk': chunk, 'step': chunk * stage.steps_per_chunk}
+        for name, value in values.items():
+            if value.shape != (stage.learners,):
+                raise ValueError(f'{stage.name}: metric {name!r} has shape {value.shape[1:]}, but must be a scalar')
+            _refuse_bad(stage, f'metric {name!r}', ~np.isfinite(value), chunk, value)
+        if stage.mean_over_learners:
+            self._metrics.append(head | {'learners': stage.learners} | {n: v.mean() for n, v in values.items()})
+            return values
+        for i, label in enumerate(stage.labels):
+            columns = head | {'learner': i} | dict(label)
+            clash = columns.keys() & values.keys()
+            if clash:
+                raise ValueError(f'{stage.name}: {min(clash)!r} is a metric and also a column of the row; rename one')
+            self._metrics.append(columns | {name: value[i] for name, value in values.items()})
+        return values
+
+
+def _refuse_bad(stage: Stage, what: str, bad: np.ndarray, chunk: int, value: np.ndarray | None = None) -> None:
+    """Stops at the first learner for which bad (learners,) is true."""
+    if bad.any():
+        i = int(np.argmax(bad))
+        number = 'nan' if value is None else value[i]
+        steps = f'{(chunk - 1) * stage.steps_per_chunk + 1} to {chunk * stage.steps_per_chunk}'
+        raise FloatingPointError(
+            f'{stage.name}: learner {i} ({dict(stage.labels[i])}): {what} is {number} in steps {steps}; '
+            f'the last good checkpoint is in {stage.directory}'
+        )
+
+
+@jax.jit
+def _has_nan(state: Any) -> list[jax.Array | None]:
+    """For every leaf of the state (learners, ...), which learners have NaN in it (learners,)."""
+    leaves = jax.tree.leaves(state)
+    floats = [x if jnp.issubdtype(x.dtype, jnp.inexact) else None for x in leaves]
+    return [None if x is None else jnp.isnan(x).any(axis=tuple(range(1, x.ndim))) for x in floats]
+
+
+def _refuse_nan(stage: Stage, state: Any, chunk: int) -> None:
+    """Metrics may be finite although the last update of a chunk was not: such a state must not replace a good one."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
+    bad = parallel.gather(_has_nan(state), stage.learners)
+    for path, leaf in zip(paths, bad, strict=True):
+        if leaf is not None:
+            _refuse_bad(stage, f'state{path}', leaf, chunk)
+
+
+def _agree(stop: Any, due: bool = False) -> tuple[bool, bool]:
+    """(stop, due) as all processes must see them: saving is collective, but clocks and signals are each one's own."""
+    if jax.process_count() == 1:
+        return bool(stop), due
+    flags = multihost_utils.process_allgather(np.array([bool(stop), due]))  # (processes, 2)
+    return bool(flags[:, 0].any()), bool(flags[0, 1])
+
+
+def compilation_cache(directory: str | os.PathLike) -> None:
+    """Keeps every compiled program that took more than .1 s in `directory`, and looks there before compiling.
+
+    At the sizes of this project compiling costs more than training. Switches it on for this process.
+    """
+    jax.config.update('jax_compilation_cache_dir', os.fspath(directory))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+    jax_compilation_cache.reset_cache()  # jax opens its cache at the first compilation, and that may have been

@@ -1,0 +1,74 @@
+"""Diffusion policies: DDPM training by epsilon prediction, DDIM decoding, ancestral chains.
+
+One of the families that pretrain fits. DDPM arXiv 2006.11239, DDIM arXiv 2010.02502, cosine betas arXiv 2102.09672.
+Noise level k runs from 0 (a clean chunk) to K (noise): x_k = sqrt(alpha_bar_k) chunk + sqrt(1 - alpha_bar_k) epsilon.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from postbc_jax import losses, networks
+from postbc_jax.policies import sampler
+from postbc_jax.policies.config import PolicyConfig
+from postbc_jax.types import Family
+
+MAX_BETA = 0.999  # the cosine schedule's bound: without it alpha_bar_K = 0, and epsilon says nothing about the chunk
+
+
+def cosine_alpha_bar(train_steps: int) -> np.ndarray:
+    """alpha_bar (K + 1,) of the cosine schedule, from alpha_bar_0 = 1 down (arXiv 2102.09672, eq. 17)."""
+    k = np.arange(train_steps + 1) / train_steps
+    f = np.square(np.cos((k + 0.008) / 1.008 * np.pi / 2))
+    beta = np.minimum(1 - f[1:] / f[:-1], MAX_BETA)
+    return np.concatenate([[1.0], np.cumprod(1 - beta)])
+
+
+def schedule(train_steps: int, inference_steps: int) -> sampler.Schedule:
+    """Steps through n + 1 of the K + 1 noise levels, evenly from K, where x is noise, to 0 (arXiv 2305.08891, Section
+    3.3: a sampler that starts below K takes noise for something that still holds a chunk)."""
+    levels = np.round(np.linspace(train_steps, 0, inference_steps + 1)).astype(int)
+    alpha_bar = cosine_alpha_bar(train_steps)[levels]
+    return sampler.schedule(levels / train_steps, np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar))
+
+
+def clean_from_epsilon(epsilon: Callable[[jax.Array, jax.Array], jax.Array], clip: float | None) -> sampler.Clean:
+    """The clean chunk that epsilon(x (T, A), time ()) -> (T, A) implies, each entry bounded to [-clip, clip]."""
+
+    def clean(x, step):
+        chunk = (x - step.noise * epsilon(x, step.time)) / step.signal
+        return chunk if clip is None else jnp.clip(chunk, -clip, clip)
+
+    return clean
+
+
+def diffusion(config: PolicyConfig) -> Family:
+    """A diffusion policy over chunks. Its loss is the mean squared error of epsilon at a uniformly drawn level."""
+    shape = (config.chunk, config.action_size)
+    network = networks.DenoisingMLP(config.hidden, config.activation, config.layer_norm, config.time_features)
+    alpha_bar = cosine_alpha_bar(config.train_steps).astype(np.float32)
+    steps = schedule(config.train_steps, config.inference_steps)
+
+    def init(key):
+        return network.init(key, jnp.zeros(shape), jnp.zeros(()), jnp.zeros(config.obs_size))
+
+    def clean(params, obs):
+        return clean_from_epsilon(lambda x, time: network.apply(params, x, time, obs), config.clip)
+
+    def loss(params, key, obs, chunk):
+        level_key, epsilon_key = jax.random.split(key)
+        level = jax.random.randint(level_key, (), 1, config.train_steps + 1)
+        epsilon = jax.random.normal(epsilon_key, shape)
+        kept = jnp.asarray(alpha_bar)[level]
+        x = jnp.sqrt(kept) * chunk + jnp.sqrt(1 - kept) * epsilon
+        return losses.squared_error(network.apply(params, x, level / config.train_steps, obs), epsilon), {}
+
+    def decode(params, obs, noise):
+        return sampler.deterministic(clean(params, obs), noise, steps)
+
+    def chain(params, obs, key):
+        return sampler.ancestral(clean(params, obs), shape, steps, config.chain_std, key)
+
+    return Family(init, loss, decode, chain, shape)

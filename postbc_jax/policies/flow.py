@@ -1,0 +1,63 @@
+"""Flow policies: rectified flow from noise to chunks, decoded by Euler steps.
+
+One of the families that pretrain fits. Rectified flow arXiv 2209.03003. Time runs from 0 (noise) to 1 (a chunk):
+x_t = t chunk + (1 - t) z, whose velocity is chunk - z.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from postbc_jax import losses, networks
+from postbc_jax.policies import sampler
+from postbc_jax.policies.config import PolicyConfig
+from postbc_jax.types import Family
+
+
+def schedule(inference_steps: int) -> sampler.Schedule:
+    """n equal steps from t = 0 to 1."""
+    time = np.linspace(0, 1, inference_steps + 1)
+    return sampler.schedule(time, time, 1 - time)
+
+
+def clean_from_velocity(velocity: Callable[[jax.Array, jax.Array], jax.Array]) -> sampler.Clean:
+    """The clean chunk x + (1 - t) v that velocity(x (T, A), time ()) -> (T, A) points at.
+
+    Stepping to s along it is Euler's step: s chunk + (1 - s) z = x + (s - t) v.
+    """
+    return lambda x, step: x + step.noise * velocity(x, step.time)
+
+
+def flow(config: PolicyConfig) -> Family:
+    """A flow policy over chunks. Its loss is the mean squared error of the velocity at a uniformly drawn time.
+
+    The chain replaces at each step as much of the noise as the path's own posterior p(x_s | x_t, chunk) does
+    (sampler.fresh_noise), so that its marginals are the flow's own, up to the floor chain_std and the step size: for
+    straight paths what ancestral sampling is for DDPM (compare Flow-GRPO's SDE, arXiv 2505.05470).
+    """
+    shape = (config.chunk, config.action_size)
+    network = networks.DenoisingMLP(config.hidden, config.activation, config.layer_norm, config.time_features)
+    steps = schedule(config.inference_steps)
+
+    def init(key):
+        return network.init(key, jnp.zeros(shape), jnp.zeros(()), jnp.zeros(config.obs_size))
+
+    def clean(params, obs):
+        return clean_from_velocity(lambda x, time: network.apply(params, x, time, obs))
+
+    def loss(params, key, obs, chunk):
+        time_key, noise_key = jax.random.split(key)
+        time = jax.random.uniform(time_key)
+        z = jax.random.normal(noise_key, shape)
+        velocity = network.apply(params, time * chunk + (1 - time) * z, time, obs)
+        return losses.squared_error(velocity, chunk - z), {}
+
+    def decode(params, obs, noise):
+        return sampler.deterministic(clean(params, obs), noise, steps)
+
+    def chain(params, obs, key):
+        return sampler.ancestral(clean(params, obs), shape, steps, config.chain_std, key)
+
+    return Family(init, loss, decode, chain, shape)

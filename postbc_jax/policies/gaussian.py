@@ -1,0 +1,47 @@
+"""Gaussian policies: a mean and a standard deviation that depend on the observation. The baseline with one mode.
+
+One of the families that pretrain fits; its chain has one step, so that DPPO on it is plain PPO.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from postbc_jax import losses, networks
+from postbc_jax.policies.config import PolicyConfig
+from postbc_jax.types import Family, Steps
+
+
+def gaussian(config: PolicyConfig) -> Family:
+    """N(mean(obs), std(obs)^2 I) over chunks: no squashing, and one std for the whole chunk (types.Steps holds one).
+
+    std = min_std + softplus(raw). The loss is the negative log likelihood per entry of the chunk; decode is mean +
+    std * noise.
+    """
+    shape = (config.chunk, config.action_size)
+    size = config.chunk * config.action_size
+    network = networks.MLP(config.hidden, size + 1, config.activation, config.layer_norm)
+
+    def init(key):
+        return network.init(key, jnp.zeros(config.obs_size))
+
+    def moments(params, obs):
+        out = network.apply(params, obs)
+        return out[:size].reshape(shape), config.min_std + jax.nn.softplus(out[size])
+
+    def loss(params, key, obs, chunk):
+        del key
+        mean, std = moments(params, obs)
+        return losses.gaussian_nll(mean, std, chunk), {'squared_error': losses.squared_error(mean, chunk), 'std': std}
+
+    def decode(params, obs, noise):
+        mean, std = moments(params, obs)
+        return mean + std * noise
+
+    def chain(params, obs, key):
+        mean, std = moments(params, obs)
+        chunk = mean + std * jax.random.normal(key, shape)
+        log_prob = losses.gaussian_log_prob(chunk, mean, std)
+        before = jnp.zeros(shape)  # it comes from nothing
+        return chunk, jax.tree.map(lambda x: x[None], Steps(before, chunk, mean, std, log_prob))
+
+    return Family(init, loss, decode, chain, shape)

@@ -1,0 +1,37 @@
+"""Policy: what pretraining hands to finetuning and evaluation, called as brax calls policies.
+
+Parameters, normaliser and config travel together, so that nothing else is needed to act in an environment's own units.
+"""
+
+import jax
+from flax import struct
+
+from postbc_jax.data.normaliser import Normaliser
+from postbc_jax.policies.config import PolicyConfig
+from postbc_jax.policies.family import build
+from postbc_jax.types import Params
+
+
+@struct.dataclass
+class Policy:
+    """A pretrained policy for ONE observation at a time (batch with vmap, stacks of policies too).
+
+    Attributes:
+      params: of the family's network.
+      normaliser: of the demonstrations it was fitted to.
+      config: rebuilds the family.
+    """
+
+    params: Params
+    normaliser: Normaliser
+    config: PolicyConfig = struct.field(pytree_node=False)
+
+    def __call__(self, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """obs (O,) -> chunk (T, A) in environment units, decoded from fresh noise ~ N(0, I), and {'noise': (T, A)}."""
+        noise = jax.random.normal(key, build(self.config).noise_shape)
+        return self.decode(obs, noise), {'noise': noise}
+
+    def decode(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
+        """obs (O,), noise (T, A) -> the chunk (T, A) it stands for, in environment units."""
+        chunk = build(self.config).decode(self.params, self.normaliser.obs(obs), noise)
+        return self.normaliser.unnormalise_action(chunk)
