@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from absl import app, flags
-from launch.report import make_report
 
 from launch import config as settings
 from launch import run
+from launch.report import make_report
 
 
 def main(_) -> None:

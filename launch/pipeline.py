@@ -19,8 +19,7 @@ from postbc_jax import pretrain as pretraining
 from postbc_jax.data import bootstrap, normaliser, robomimic, validate, windows
 from postbc_jax.finetune import steer
 from postbc_jax.policies import Policy
-from postbc_jax.posterior import ensemble as ensembles
-from postbc_jax.posterior import noise
+from postbc_jax.posterior import ensemble, noise
 from postbc_jax.types import Demos
 
 PASS_AT = (1, 4, 16, 64)
@@ -111,7 +110,7 @@ def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
     mesh = parallel.mesh(len(population))
     stage = loop.Stage(
         name='posterior',
-        trainer=parallel.population(ensembles.ensemble(ensemble_config), mesh),
+        trainer=parallel.population(ensemble(ensemble_config), mesh),
         mesh=mesh,
         labels=[{'seed': seed, 'member': member} for seed, member in population],
         chunks=settings.chunks(config, 'posterior'),

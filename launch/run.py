@@ -11,14 +11,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import (
-    pipeline,
-    quiet,  # noqa: F401 (before brax)
-)
+from launch import pipeline
 from launch.point import Point
 from launch.progress import Progress
 from postbc_jax import envs, loop, parallel
@@ -85,6 +82,7 @@ def _stop_at_sigterm() -> Callable[[], bool]:
 
 def start() -> None:
     """What every launcher does first: joins the other processes and finds what was compiled before."""
+    logging.set_verbosity(logging.WARNING)  # jax and orbax inform at length
     parallel.initialize()
     if _CACHE.value:
         loop.compilation_cache(_CACHE.value)

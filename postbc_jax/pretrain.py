@@ -45,6 +45,17 @@ class PretrainConfig:
     ema_decay: float = 0.995
     covariance: str = 'full'
 
+    def __post_init__(self):
+        for name in ('steps', 'steps_per_chunk', 'batch_size'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'pretrain.{name}={getattr(self, name)}: must be at least 1')
+        if not 0 <= self.warmup < self.steps:
+            raise ValueError(f'pretrain.warmup={self.warmup}: must be at least 0 and less than steps={self.steps}')
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f'pretrain.ema_decay={self.ema_decay}: must be at least 0 and less than 1')
+        if self.covariance not in noise.COVARIANCES:
+            raise ValueError(f'covariance={self.covariance!r}: choose one of {", ".join(noise.COVARIANCES)}')
+
 
 @struct.dataclass
 class Arm:
@@ -142,7 +153,7 @@ def pretrain(config: PretrainConfig) -> Trainer:
         params = jax.tree.map(lambda p, u: p - rate * (u + data.arm.weight_decay * p), state.params, updates)
         ema = optax.incremental_update(params, state.ema, 1 - config.ema_decay)
         state = state.replace(step=state.step + 1, params=params, ema=ema, moments=moments)
-        return state, {'loss': loss, 'gradient_norm': optax.global_norm(grads), **metrics}
+        return state, {'loss': loss, 'gradient_norm': optax.tree.norm(grads), **metrics}
 
     def run_chunk(state: PretrainState, data: PretrainData):
         cumulative = bootstrap.cumulative(data.mask[data.arm.source])

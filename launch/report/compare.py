@@ -13,7 +13,6 @@ from launch.report.sections import Section, Unit
 from postbc_jax import stats
 
 WARN_RMS = 0.15  # action units; above it prototypes lost pretrained success
-THRESHOLD_OF_BC = 'the success that BC ends with'
 
 
 class Estimate(NamedTuple):
@@ -171,7 +170,7 @@ class Aggregate(NamedTuple):
 
 
 def aggregate(sections: list[Section]) -> list[Aggregate]:
-    """IQM over tasks of every arm that was finetuned in all sections with one number of seeds; [] below two sections."""
+    """IQM over sections of every arm finetuned in all of them with the same number of seeds; [] for one section."""
     if len(sections) < 2:
         return []
     found = []

@@ -70,7 +70,7 @@ def draw(section: Section) -> dict[str, Picture]:
         pictures[name] = _picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)
     rows = len(section.arms) - 1
     if bc(section.arms) is not None and rows and section.pretrained:
-        size = (_PANEL[0], 1.3 + 0.72 * rows)
+        size = (5.8, 1.3 + 0.72 * rows)
         pictures['differences'] = _picture('differences', [lambda axes: panels.differences(axes, section, look)], size)
     return pictures
 
@@ -110,7 +110,7 @@ def _picture(
 
 
 def _inline(svg: str, name: str) -> str:
-    """matplotlib's file as an element of a page: no prologue, metadata or size; ids of its own; colours as variables."""
+    """matplotlib's file as an element of a page: no prologue, metadata or size; colours as variables."""
     svg = svg[svg.index('<svg') :]
     svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
     box = re.search(r'viewBox="([^"]+)"', svg)[1]

@@ -7,7 +7,7 @@ import html
 import json
 from collections.abc import Sequence
 
-from launch.report import figures, tables, words
+from launch.report import figures, prose, tables, words
 from launch.report.arms import styles
 from launch.report.figures import Picture
 from launch.report.read import Point
@@ -33,9 +33,7 @@ def render(
     title = str(config.get('experiment') or name)
     parts = [
         f'<h1>{_text(title)}</h1>',
-        '<p class="lede">Demonstrations → posterior → policy → finetuning: behavioural cloning (BC), BC on '
-        'isotropically noised actions (σ-BC) and on actions noised by the posterior (PostBC), compared on the same '
-        'demonstrations, seeds and evaluation episodes.</p>',
+        f'<p class="lede">{_text(prose.LEDE)}</p>',
         _missing(notes),
     ]
     if not sections:
@@ -73,9 +71,9 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         f'<h2 id="s{index}">{_text(section.title)}</h2>' if count > 1 else f'<p class="task">{_text(section.title)}</p>'
     )
     panels = [
-        _figure(pictures, 'noise', _NOISE, tables.noise(section)),
-        _figure(pictures, 'coverage', _COVERAGE, tables.coverage(section, 'all')),
-        _figure(pictures, 'finetuning', _FINETUNING, tables.curves(section)),
+        _figure(pictures, 'noise', prose.NOISE, tables.noise(section)),
+        _figure(pictures, 'coverage', prose.COVERAGE, tables.coverage(section, 'all')),
+        _figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']
     by_region = ''.join(
@@ -98,25 +96,6 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
     )
 
 
-_NOISE = (
-    'rms over action dimensions of the noise that the arm adds to demonstrated actions, from the start to the end of an '
-    'episode. PostBC is quiet where demonstrations agree and loud where they are few; isotropic noise is the same '
-    'everywhere. Dotted: 0.15, above which earlier studies lost pretrained success.'
-)
-_COVERAGE = (
-    'Chance that at least one of N attempts of the untouched policy from the same start succeeds. RL can only reinforce '
-    'what the policy does now and then.'
-)
-_FINETUNING = (
-    'Success of the deterministic finetuned policy; step 0 is the untouched one. Band: ± one standard error of the mean '
-    'over seeds, not a confidence interval; arms share seeds, so compare them by the paired differences below.'
-)
-_DIFFERENCES = (
-    'Filled: after finetuning; hollow: before it. Ticks are single seeds, bars 95% t intervals of the paired mean '
-    '(drawn within ±1). A bar that crosses 0 decides nothing.'
-)
-
-
 def _figure(pictures: dict[str, Picture], name: str, caption: str, table: str) -> str:
     if name not in pictures:
         return ''
@@ -127,17 +106,16 @@ def _figure(pictures: dict[str, Picture], name: str, caption: str, table: str) -
 
 def _pair(pictures: dict[str, Picture], section: Section) -> str:
     """The differences beside the learning speeds."""
-    figure = _figure(pictures, 'differences', _DIFFERENCES, tables.differences(section))
+    figure = _figure(pictures, 'differences', prose.DIFFERENCES, tables.differences(section))
     speed = tables.speeds(section)
     return f'<div class="pair">{figure}{f"<div>{speed}</div>" if speed else ""}</div>' if figure or speed else ''
 
 
 def _verdict(section: Section) -> str:
-    items = ''.join(
-        f'<li class="{sentence.tone}"><span class="mark" aria-label="{_TONE[sentence.tone]}">{_MARK[sentence.tone]}</span>'
-        f'<div><b>{_text(sentence.short)}</b> {_text(sentence.text)}</div></li>'
-        for sentence in words.verdict(section)
-    )
+    items = ''
+    for tone, short, text in words.verdict(section):
+        mark = f'<span class="mark" role="img" aria-label="{_TONE[tone]}">{_MARK[tone]}</span>'
+        items += f'<li class="{tone}">{mark}<div><b>{_text(short)}</b> {_text(text)}</div></li>'
     return f'<ul class="verdict">{items}</ul>' if items else ''
 
 
@@ -147,23 +125,8 @@ def _legend(section: Section) -> str:
 
 
 def _methods() -> str:
-    return (
-        '<section class="methods"><h3>How the numbers are made</h3><ul>'
-        '<li>The unit is the pretraining seed: its own demonstrations, initialisation and batches, which all arms share. '
-        'Finetuning seeds are averaged within it first.</li>'
-        '<li>Brackets are 95% intervals by Student’s t over seeds. With 3 seeds that is ±4.3 standard errors: wide, and '
-        'right on average. A bootstrap of 3 seeds looks narrower and covers the truth in about 74 of 100 cases instead '
-        'of 95, so it is not used for them. Bounds below 0 or above 1 say that seeds are few.</li>'
-        '<li>† one seed only: Wilson’s interval over its evaluation episodes. It says nothing about other seeds.</li>'
-        '<li>Differences are paired by seed. No correction is made for the number of arms compared.</li>'
-        '<li>Probability of improvement: P(a run of the arm beats a run of BC), ties counting half, with Newcombe’s score '
-        'interval (2006, method 5), which does not collapse when one arm wins every pair.</li>'
-        '<li>pass@N is the unbiased estimator 1 − C(n−c, N)/C(n, N) from c successes in n rollouts of each start.</li>'
-        '<li>“Finetuned” is the last evaluation that all runs of the section have reached, not the best.</li>'
-        '<li>Noise: rms in action units. α means nothing across tasks without it, and a gain over BC can be credited to the '
-        'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.</li>'
-        '</ul></section>'
-    )
+    items = ''.join(f'<li>{_text(item)}</li>' for item in prose.METHODS)
+    return f'<section class="methods"><h3>How the numbers are made</h3><ul>{items}</ul></section>'
 
 
 def _settings(points: Sequence[Point]) -> str:

@@ -25,7 +25,8 @@ def line(style: Style) -> dict[str, Any]:
         'marker': style.marker,
         'linestyle': (0, style.dashes) if style.dashes else '-',
         'linewidth': 2.2,
-        'markersize': 9 if style.marker == '*' else 6.5,
+        'markersize': {'*': 10, 'X': 8, 'P': 8}.get(style.marker, 6.5),
+        'clip_on': False,
         'markeredgecolor': PAPER,
         'markeredgewidth': 0.7,
     }
@@ -41,7 +42,7 @@ def noise(axes: Axes, section: Section, looks: Looks) -> None:
         middle = (np.arange(len(mean)) + 0.5) / len(mean)
         for row in section.noise[arm].values():
             if mean.max() > 0:
-                axes.plot(middle, row['rms_over_time'], color=style.light, linewidth=0.7, alpha=0.45)
+                axes.plot(middle, row['rms_over_time'], color=style.light, linewidth=0.8, alpha=0.5)
         axes.plot(middle, mean, **line(style))
     axes.axhline(compare.WARN_RMS, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
     axes.set_xlim(0, 1)
@@ -60,7 +61,7 @@ def coverage(axes: Axes, section: Section, looks: Looks, region: str) -> None:
         mine = [n for n in numbers if by_n.get(n)]
         for unit in sorted({unit for n in mine for unit in by_n[n]}):
             seen = [n for n in mine if unit in by_n[n]]
-            axes.plot(seen, [by_n[n][unit] for n in seen], color=style.light, linewidth=0.7, alpha=0.45)
+            axes.plot(seen, [by_n[n][unit] for n in seen], color=style.light, linewidth=0.8, alpha=0.5)
         axes.plot(mine, [np.mean(list(by_n[n].values())) for n in mine], **line(style))
     if min(numbers) < max(numbers):
         axes.set_xscale('log', base=2)
@@ -81,8 +82,8 @@ def finetuning(axes: Axes, section: Section, looks: Looks) -> None:
         mean = curves.success.mean(0)
         if seeds > 1:
             error = curves.success.std(0, ddof=1) / np.sqrt(seeds)
-            axes.fill_between(curves.steps, mean - error, mean + error, color=style.light, alpha=0.16, linewidth=0)
-            axes.plot(curves.steps, curves.success.T, color=style.light, linewidth=0.7, alpha=0.5)
+            axes.fill_between(curves.steps, mean - error, mean + error, color=style.light, alpha=0.2, linewidth=0)
+            axes.plot(curves.steps, curves.success.T, color=style.light, linewidth=0.8, alpha=0.55)
         every = max(1, len(curves.steps) // 8)
         axes.plot(curves.steps, mean, **line(style), markevery=every)
     axes.set_xlim(left=0)
@@ -97,7 +98,8 @@ def differences(axes: Axes, section: Section, looks: Looks) -> None:
     arms = [arm for arm in looks if arm != base]
     _frame(axes, 'Difference to BC in success', 'paired by seed, with 95% interval', '')
     for row, arm in enumerate(arms):
-        axes.text(0.0, row - 0.34, arm.name, transform=axes.get_yaxis_transform(), va='center', color=INK)
+        behind = {'facecolor': PAPER, 'edgecolor': 'none', 'pad': 1.5}
+        axes.text(0.0, row - 0.32, arm.name, transform=axes.get_yaxis_transform(), va='center', bbox=behind)
         for rates, y, hollow in ((section.pretrained, row + 0.02, True), (final, row + 0.3, False)):
             found = compare.paired(arm, base, rates)
             if found is not None:
@@ -108,7 +110,7 @@ def differences(axes: Axes, section: Section, looks: Looks) -> None:
     axes.spines['left'].set_visible(False)
     axes.grid(axis='x', color=GRID, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.signed(value, 1) if value else '0'))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:+g}'.replace('-', '−') if value else '0'))
 
 
 def _interval(axes: Axes, found: compare.Comparison, y: float, style: Style, hollow: bool) -> None:

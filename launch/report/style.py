@@ -10,18 +10,15 @@ h1{font-size:1.7rem;line-height:1.2;margin:8px 0 4px}
 h2{font-size:1.35rem;margin:44px 0 8px;padding-top:16px;border-top:1px solid var(--grid)}
 h3{font-size:1.08rem;margin:36px 0 8px}
 a{color:inherit}
-.lede{max-width:46em;color:var(--soft);margin:0 0 8px}
+.lede{max-width:75em;color:var(--soft);margin:0 0 8px}
 .task{margin:12px 0 0;font-weight:600}
-.verdict{list-style:none;margin:16px 0 8px;padding:0;display:grid;gap:8px}
-.verdict li{display:flex;gap:12px;padding:10px 14px;border:1px solid var(--grid);border-radius:8px;
-border-left:4px solid var(--grid)}
-.verdict li.up{border-left-color:var(--post_bc-0)}
-.verdict li.down{border-left-color:var(--matched-0)}
-.verdict li.open{border-left-color:var(--soft)}
+.verdict{list-style:none;margin:8px 0 0;padding:0;font-size:.94rem;border-top:1px solid var(--grid)}
+.verdict li{display:flex;gap:10px;padding:5px 0;border-bottom:1px solid var(--grid)}
+.verdict .note{color:var(--soft)}
 .mark{flex:none;width:1.3em;text-align:center;color:var(--soft);font-weight:700}
 .up .mark{color:var(--post_bc-0)}
 .down .mark{color:var(--matched-0)}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:22px 0 6px;padding:8px 0;
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:14px 0 4px;padding:8px 0;
 position:sticky;top:0;background:var(--paper);z-index:3;font-size:.92rem}
 .legend li{display:flex;align-items:center}
 .swatch{width:30px;height:14px;flex:none;margin-right:8px;vertical-align:-2px}
@@ -29,7 +26,7 @@ position:sticky;top:0;background:var(--paper);z-index:3;font-size:.92rem}
 .pair{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.25fr);gap:16px 40px;margin-top:36px}
 .pair h3{margin-top:0}
 figure{margin:0;min-width:0}
-figure>svg{display:block;width:100%;height:auto;max-width:560px}
+figure>svg{display:block;width:100%;height:auto;max-width:600px}
 figure>svg text{font-family:inherit!important}
 figcaption,.under{font-size:.86rem;color:var(--soft);margin:6px 0 8px;max-width:70em}
 details{font-size:.88rem;margin:4px 0}
@@ -49,6 +46,7 @@ td small{display:block;color:var(--soft);font-size:.82em}
 .methods li{max-width:70em;margin:4px 0}
 pre{font-size:.8rem;overflow-x:auto}
 @media(max-width:900px){.panels,.pair{grid-template-columns:minmax(0,1fr);gap:28px}}
-@media(max-width:520px){main{padding:12px 14px 48px}h1{font-size:1.4rem}.verdict li{padding:8px 10px;gap:6px}}
+@media(max-width:520px){main{padding:12px 14px 48px}h1{font-size:1.4rem}th,td{padding-right:12px}
+th:first-child{white-space:normal;min-width:7.5em;max-width:8.5em;padding-right:8px}}
 @media print{.legend{position:static}details:not([open])>*{display:none}}
 """.replace('\n', '')

@@ -121,7 +121,7 @@ def _noise(section: Section) -> list[Sentence]:
         if arm.pretrain == 'post_bc' and over is not None and over.max() > 0:
             small, large = over.min(), over.max()
             where = 'late' if over.argmax() > over.argmin() else 'early'
-            ratio = f'{large / small:.1f} times' if small > 0 else 'infinitely'
+            ratio = f'{large / small:.1f} times as much' if small > 0 else 'from nothing'
             text = (
                 f'rms {number(small)} where smallest, {number(large)} where largest ({where} in the episode): {ratio}.'
             )

@@ -74,7 +74,7 @@ class _Reader:
         masks = self.masks(demos)
         wanted = self.masked(demos, masks)
         obs_keys, other_keys = self.keys(wanted)
-        operators = _operators(masks)
+        operators = {demo: name for name in OPERATOR_MASKS for demo in masks.get(name, ())}
         episodes = tuple(self.episode(name, obs_keys, operators.get(name, '')) for name in wanted)
         return Recording(
             path=self.path,
@@ -296,7 +296,3 @@ def _shape(node) -> str:
     if node.ndim <= 2:
         return f'{node.dtype} of dimension {node.shape[1] if node.ndim == 2 else 1}'
     return f'{"an image" if node.ndim == 4 else "an array"}, {node.dtype} of shape {node.shape[1:]} a step'
-
-
-def _operators(masks: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    return {demo: name for name in OPERATOR_MASKS for demo in masks.get(name, ())}

@@ -1,0 +1,44 @@
+"""The report's fixed sentences: what it compares, what each figure shows, how the numbers are made."""
+
+LEDE = (
+    'Behavioural cloning (BC), on actions with isotropic noise (σ-BC) and with noise from the posterior (PostBC): '
+    'the same demonstrations, seeds and evaluation episodes.'
+)
+
+NOISE = (
+    'rms over action dimensions of the noise that an arm adds to demonstrated actions, from the start to the end of an '
+    'episode, at demonstrated states. Isotropic noise is the same everywhere; the posterior’s is small where '
+    'demonstrations agree and large where they are few. Dotted: 0.15, above which earlier studies lost pretrained '
+    'success.'
+)
+
+COVERAGE = (
+    'Chance that at least one of N attempts of the untouched policy from the same start succeeds. RL can only '
+    'reinforce what the policy does now and then.'
+)
+
+FINETUNING = (
+    'Success of the deterministic finetuned policy; step 0 is the untouched one. Band: ± one standard error of the '
+    'mean over seeds, not a confidence interval; arms share seeds, so compare them by the paired differences below.'
+)
+
+DIFFERENCES = (
+    'Filled: after finetuning; hollow: before it. Ticks are single seeds, bars 95% t intervals of the paired mean '
+    '(drawn within ±1). A bar that crosses 0 decides nothing.'
+)
+
+METHODS = (
+    'The unit is the pretraining seed: its own demonstrations, initialisation and batches, which all arms share. '
+    'Finetuning seeds are averaged within it first.',
+    'Brackets are 95% intervals by Student’s t over seeds. With 3 seeds that is ±4.3 standard errors: wide, and right '
+    'about as often as it says. A bootstrap of 3 seeds looks narrower and covers the truth in about 74 of 100 cases '
+    'instead of 95, so it is not used for them. Bounds below 0 or above 1 say that seeds are few.',
+    '† one seed only: Wilson’s interval over its evaluation episodes. It says nothing about other seeds.',
+    'Differences are paired by seed. No correction is made for the number of arms compared.',
+    'P(beats BC), the probability of improvement: that a run of the arm beats an independent run of BC, ties counting '
+    'half, with Newcombe’s score interval (2006, method 5), which does not collapse when one arm wins every pair.',
+    'pass@N is the unbiased estimator 1 − C(n−c, N)/C(n, N) from c successes in n rollouts of each start.',
+    '“Finetuned” is the last evaluation that all runs of the section have reached, not the best.',
+    'Noise: rms in action units. α means nothing across tasks without it, and a gain over BC can be credited to the '
+    'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.',
+)
