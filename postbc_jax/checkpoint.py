@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
+from postbc_jax.policies import Policy
 
 Path = str | os.PathLike
 
@@ -169,7 +170,7 @@ def save_policy(directory: Path, policies: Any, labels: Sequence[Mapping[str, An
 
     Args:
       directory: replaced where it exists.
-      policies: a struct dataclass (policies.Policy, finetune.SteeredPolicy) whose arrays lead with the learner axis.
+      policies: a struct dataclass (policies.Policy, finetune.steer.SteeredPolicy); arrays lead with the learner axis.
       labels: one JSON-able mapping a learner, such as {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
     """
     stack = parallel.gather(policies, len(labels))
@@ -179,7 +180,7 @@ def save_policy(directory: Path, policies: Any, labels: Sequence[Mapping[str, An
         checkpointer.save(pathlib.Path(directory).absolute(), args=items, force=True)
 
 
-def load_policies(directory: Path, kind: type) -> tuple[Any, list[dict]]:
+def load_policies(directory: Path, kind: type = Policy) -> tuple[Any, list[dict]]:
     """The policies of a population, numpy arrays that lead with the learner axis, and their labels.
 
     Raises:
@@ -198,13 +199,13 @@ def load_policies(directory: Path, kind: type) -> tuple[Any, list[dict]]:
     return stack, restored.meta['labels']
 
 
-def load_policy(directory: Path, kind: type, learner: int | Mapping[str, Any]) -> Any:
+def load_policy(directory: Path, learner: int | Mapping[str, Any], kind: type = Policy) -> Any:
     """One policy, ready to call.
 
     Args:
       directory: as given to save_policy.
-      kind: the class of the policies, policies.Policy or finetune.SteeredPolicy.
       learner: its index, or what its label says: {'pretrain': 'bc', 'seed': 0} must match exactly one learner.
+      kind: the class of the policies: policies.Policy, or finetune.steer.SteeredPolicy.
 
     Raises:
       ValueError: no such learner, or several; the directory holds no policies of that kind.

@@ -170,8 +170,11 @@ class Aggregate(NamedTuple):
 
 
 def aggregate(sections: list[Section]) -> list[Aggregate]:
-    """IQM over sections of every arm finetuned in all of them with the same number of seeds; [] for one section."""
-    if len(sections) < 2:
+    """IQM over tasks of every arm finetuned in all of them with the same number of seeds.
+
+    [] for one task, and where sections are settings of one task: a mean over settings means nothing.
+    """
+    if len(sections) < 2 or len({section.task for section in sections}) < len(sections):
         return []
     found = []
     tables = [finals(section) for section in sections]

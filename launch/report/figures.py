@@ -39,6 +39,7 @@ _RC = {
     'xtick.color': panels.SOFT,
     'ytick.color': panels.SOFT,
     'text.color': panels.INK,
+    'text.parse_math': False,  # names from files are text
     'svg.fonttype': 'none',  # text stays text: searchable, in the page's font
 }
 _PANEL = (4.5, 3.5)  # inches: readable at a phone's width and at a third of a desktop's
@@ -70,7 +71,7 @@ def draw(section: Section) -> dict[str, Picture]:
         pictures[name] = _picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)
     rows = len(section.arms) - 1
     if bc(section.arms) is not None and rows and section.pretrained:
-        size = (5.8, 1.3 + 0.72 * rows)
+        size = (5.0, 1.3 + 0.68 * rows)
         pictures['differences'] = _picture('differences', [lambda axes: panels.differences(axes, section, look)], size)
     return pictures
 

@@ -6,7 +6,7 @@ LEDE = (
 )
 
 NOISE = (
-    'rms over action dimensions of the noise that an arm adds to demonstrated actions, from the start to the end of an '
+    'Rms over action dimensions of the noise that an arm adds to demonstrated actions, from the start to the end of an '
     'episode, at demonstrated states. Isotropic noise is the same everywhere; the posterior’s is small where '
     'demonstrations agree and large where they are few. Dotted: 0.15, above which earlier studies lost pretrained '
     'success.'

@@ -37,6 +37,7 @@ class Section:
 
     Attributes:
       title: task and what sets the section apart.
+      task: the environment's name.
       algorithm: the finetuner's name; '' where nothing was finetuned.
       arms: in order.
       noise: {arm: {unit: row of noise.json}}.
@@ -50,6 +51,7 @@ class Section:
     """
 
     title: str
+    task: str
     algorithm: str
     arms: tuple[Arm, ...]
     noise: dict[Arm, dict[Unit, Row]]
@@ -76,7 +78,7 @@ def build(points: list[Point]) -> tuple[list[Section], list[str]]:
         named = {row['finetune'] for point in members for row in point.results} - {'none'}
         for algorithm in sorted(named) or ['']:
             title = ', '.join(filter(None, [task, setting, algorithm if len(named) > 1 else '']))
-            section = _section(title, algorithm, members)
+            section = _section(title, task, algorithm, members)
             if section.arms:
                 found.append(section)
                 notes += _unfinished(section, members)
@@ -96,10 +98,10 @@ def _differences(points: list[Point]) -> dict[str, str]:
     configs = {point.name: flat(point.config) for point in points}
     keys = sorted({key for config in configs.values() for key in config} - {'seed', 'env', 'experiment'})
     spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
-    return {name: ', '.join(f'{key}={config.get(key)}' for key in spread) for name, config in configs.items()}
+    return {name: ', '.join(f'{key}={config.get(key, "unset")}' for key in spread) for name, config in configs.items()}
 
 
-def _section(title: str, algorithm: str, points: list[Point]) -> Section:
+def _section(title: str, task: str, algorithm: str, points: list[Point]) -> Section:
     noise, pretrained, at_zero = _nested(), _nested(), _nested()
     coverage, starts = defaultdict(lambda: defaultdict(_nested)), {}
     runs: dict[tuple[Arm, Unit, int], dict[float, Row]] = defaultdict(dict)
@@ -127,6 +129,7 @@ def _section(title: str, algorithm: str, points: list[Point]) -> Section:
     last = [(arm, unit, rows[max(rows)]) for (arm, unit, _), rows in runs.items() if max(rows) > 0]
     return Section(
         title=title,
+        task=task,
         algorithm=algorithm,
         arms=ordered([*noise, *pretrained, *(arm for arm, _, _ in runs), *(a for c in coverage.values() for a in c)]),
         noise=noise,

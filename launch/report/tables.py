@@ -226,9 +226,9 @@ def overview(sections: Sequence[Section]) -> str:
         for found in compare.aggregate(list(sections))
     ]
     if whole:
-        text += table(['Arm', 'IQM of finetuned success', 'Sections', 'Seeds each'], whole)
+        text += table(['Arm', 'IQM of finetuned success', 'Tasks', 'Seeds each'], whole)
         text += (
-            '<p class="under">Interquartile mean over all seeds of all sections, with a 95% bootstrap interval that '
-            'resamples seeds within sections; with few seeds it is too narrow.</p>'
+            '<p class="under">Interquartile mean over all seeds of all tasks, with a 95% bootstrap interval that '
+            'resamples seeds within tasks; with few seeds it is too narrow.</p>'
         )
     return f'<h2>All sections</h2>{text}' if text else ''

@@ -75,7 +75,9 @@ def verdict(section: Section) -> list[Sentence]:
         before = _compared(compare.paired(arm, base, section.pretrained), f'Before finetuning, {arm.name} against BC')
         cover = compare.paired(arm, base, compare.coverage_at(section, 'all', n)) if n else None
         if cover is not None:
-            before = before._replace(text=f'{before.text} Best of {n} attempts from one start: {_numbers(cover)}.')
+            before = before._replace(
+                text=f'{before.text} Best of {n} attempts from one start: {_numbers(cover)}{_undecided(cover)}.'
+            )
         sentences.append(before)
     return [sentence for sentence in [*sentences, *_noise(section)] if sentence.short]
 
@@ -101,6 +103,11 @@ def _compared(found: Comparison | None, what: str, vs: str = 'BC') -> Sentence:
     if difference.high < 0:
         return Sentence('down', f'{what}: lower.', f'{text} The interval excludes 0.')
     return Sentence('open', f'{what}: undecided.', f'{text} The interval includes 0{_why(n)}.')
+
+
+def _undecided(found: Comparison) -> str:
+    difference = found.difference
+    return ': undecided' if difference.known and difference.low <= 0 <= difference.high else ''
 
 
 def _why(n: int) -> str:

@@ -86,7 +86,7 @@ class DenoisingMLP(nn.Module):
     """
 
     hidden: tuple[int, ...]
-    activation: str = 'silu'
+    activation: str = 'relu'
     layer_norm: bool = False
     time_features: int = 16
 

@@ -41,7 +41,7 @@ class PolicyConfig:
     action_size: int
     chunk: int = 1
     hidden: tuple[int, ...] = (512, 512, 512)
-    activation: str = 'silu'
+    activation: str = 'relu'
     layer_norm: bool = False
     time_features: int = 16
     train_steps: int = 100

@@ -137,7 +137,7 @@ def ensemble(config: EnsembleConfig) -> Trainer:
         value, grads = jax.value_and_grad(loss)(params, windows, indices)
         value, grads = parallel.data_mean((value, grads))
         updates, moments = adam.update(grads, moments)
-        rate = schedule(step)
+        rate = schedule(step) * jnp.minimum(1.0, 1e3 / optax.global_norm(grads))
         params = jax.tree.map(lambda p, u: p - rate * (u + config.weight_decay * p), params, updates)
         return (step + 1, params, moments), value
 

@@ -1,0 +1,36 @@
+"""Reads a compiled program's text for the collectives in it, and says which connect devices of different learners."""
+
+import re
+
+import numpy as np
+
+
+def crossing_collectives(compiled: str, width: int, devices: int) -> list[str]:
+    """The collectives of a compiled program's text that connect devices of different learners.
+
+    Args:
+      compiled: from jax.jit(...).lower(...).compile().as_text().
+      width: the learner axis; devices / width consecutive devices hold the same learners.
+      devices: of the mesh.
+    """
+    wrong = []
+    names = 'all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast|send|recv'
+    for line in compiled.splitlines():
+        if re.search(rf'= .*\b({names})(-start)?\(', line):
+            groups = _replica_groups(line, devices)
+            if any(len({device // (devices // width) for device in group}) > 1 for group in groups):
+                wrong.append(line.strip())
+    return wrong
+
+
+def _replica_groups(line: str, devices: int) -> list[list[int]]:
+    """The groups of devices that a collective connects: all of them where the line names none."""
+    explicit = re.search(r'replica_groups=\{(\{[\d,{}]*\})\}', line)
+    if explicit:
+        return [[int(d) for d in group.split(',')] for group in re.findall(r'\{([\d,]+)\}', explicit[1])]
+    iota = re.search(r'replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', line)
+    if iota:
+        shape, dims = ([int(n) for n in iota[i].split(',')] for i in (1, 2))
+        order = [int(n) for n in iota[3].split(',')] if iota[3] else range(len(dims))
+        return np.arange(np.prod(dims)).reshape(dims).transpose(order).reshape(shape).tolist()
+    return [list(range(devices))]

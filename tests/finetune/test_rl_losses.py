@@ -1,0 +1,90 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from postbc_jax.finetune import losses
+from postbc_jax.finetune.ppo import PPOConfig, advantages
+
+
+@pytest.mark.parametrize(
+    ('ratio', 'advantage', 'expected'),
+    [(1.1, 2.0, -2.2), (1.5, 2.0, -2.4), (0.5, 2.0, -1.0), (1.5, -2.0, 3.0), (0.5, -2.0, 1.6)],
+)
+def test_clipped_surrogate_by_hand(ratio, advantage, expected):
+    loss = losses.clipped_surrogate(jnp.log(ratio) - 1.0, jnp.float32(-1.0), jnp.float32(advantage), clip=0.2)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_clipped_surrogate_has_no_gradient_beyond_the_clip():
+    slope = jax.grad(lambda x: losses.clipped_surrogate(x, jnp.float32(0.0), jnp.float32(1.0), clip=0.2))
+    assert slope(jnp.log(1.3)) == 0.0
+    np.testing.assert_allclose(slope(jnp.log(1.1)), -1.1, rtol=1e-5)
+
+
+def test_kl_estimate_averages_to_the_divergence():
+    old = np.random.default_rng(0).standard_normal(100_000)  # N(0, 1) against N(.5, 1): KL = .125
+    log_prob, old_log_prob = -0.5 * (old - 0.5) ** 2, -0.5 * old**2
+    estimates = jax.vmap(losses.kl_estimate)(jnp.asarray(log_prob), jnp.asarray(old_log_prob))
+    assert estimates.min() >= 0
+    np.testing.assert_allclose(estimates.mean(), 0.125, atol=0.003)
+
+
+def gae(end=None, truncated=False, discount=0.5):
+    """Advantages and targets of values 1, 2, 3, then 4, and rewards 1, 1, 1, where an episode may end after step 1."""
+    done = jnp.array([[float(end == t)] for t in range(3)])
+    config = PPOConfig(iterations_per_chunk=1, discount=discount, gae_lambda=0.5)
+    values, reward = jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((3, 1))
+    advantage, target = advantages(done, done * truncated, reward, values, jnp.array([4.0]), config)
+    return advantage[:, 0], target[:, 0]
+
+
+def test_gae_within_an_episode():
+    advantage, target = gae()  # errors 1, .5, 0; each advantage adds 1/4 of the next one
+    np.testing.assert_allclose(advantage, [1.125, 0.5, 0.0])
+    np.testing.assert_allclose(target, [2.125, 2.5, 3.0])
+
+
+def test_gae_at_a_terminal_step():
+    advantage, _ = gae(end=1)  # errors 1, 1 - 2, 0
+    np.testing.assert_allclose(advantage, [0.75, -1.0, 0.0])
+
+
+def test_gae_drops_a_time_out_and_bootstraps_up_to_it():
+    advantage, target = gae(end=1, truncated=True)  # errors 1, dropped, 0
+    np.testing.assert_allclose(advantage, [1.0, 0.0, 0.0])
+    np.testing.assert_allclose(target, [2.0, 2.0, 3.0])
+
+
+def test_gae_without_discount_ends_at_a_time_out():
+    np.testing.assert_allclose(gae(1, truncated=True, discount=1.0)[0], gae(1, truncated=False, discount=1.0)[0])
+
+
+@pytest.mark.parametrize(('low', 'high', 'expected'), [(-10.0, 10.0, 2.89), (-10.0, 2.5, 2.5), (3.0, 10.0, 3.0)])
+def test_soft_target_by_hand(low, high, expected):
+    scalars = [jnp.float32(x) for x in (1.0, 0.9, -0.5, 0.2)]
+    reward, discount, log_prob, temperature = scalars
+    target = losses.soft_target(reward, discount, jnp.array([3.0, 2.0]), log_prob, temperature, low, high)
+    np.testing.assert_allclose(target, expected, rtol=1e-6)  # 1 + .9 (2 + .2 x .5)
+
+
+def test_soft_target_of_a_terminal_step_is_its_reward():
+    q, zero = jnp.array([30.0, 20.0]), jnp.float32(0.0)
+    assert losses.soft_target(jnp.float32(1.0), zero, q, jnp.float32(-0.5), jnp.float32(0.2), -9.0, 9.0) == 1.0
+
+
+def test_soft_policy_takes_the_smaller_critic():
+    loss = losses.soft_policy(jnp.array([3.0, 2.0]), jnp.float32(-0.5), jnp.float32(0.2))
+    np.testing.assert_allclose(loss, -0.1 - 2.0, rtol=1e-6)
+
+
+def test_temperature_rises_while_entropy_is_below_target():
+    def slope(entropy):
+        return jax.grad(losses.temperature_loss)(jnp.float32(0.3), jnp.float32(-entropy), 1.0)
+
+    assert slope(entropy=0.5) < 0 < slope(entropy=1.5)
+
+
+def test_losses_refuse_batches():
+    with pytest.raises(AssertionError):
+        losses.clipped_surrogate(jnp.zeros(3), jnp.zeros(3), jnp.zeros(3), 0.2)

@@ -1,0 +1,201 @@
+"""loop.py: interrupted runs end bit for bit like those that were not, rows exist once, NaN stops the run."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from postbc_jax import checkpoint, loop, metrics, parallel
+from tests.regression import CHUNKS, LABELS, STEPS, evaluate, files, make, numbers, regression, run
+
+
+@pytest.fixture(scope='module')
+def trainer():
+    """One compiled trainer for all the tests of this process."""
+    return parallel.population(regression(), parallel.mesh(len(LABELS)))
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory, trainer):
+    """(directory, final state as bytes) of a run that nothing interrupted."""
+    directory = tmp_path_factory.mktemp('whole')
+    outcome = run(directory, trainer)
+    assert outcome.resumed_from == 0 and outcome.compile_seconds > 0 and outcome.run_seconds > 0
+    return directory, numbers(outcome.state)
+
+
+def test_the_rows_of_a_whole_run(whole):
+    directory, _ = whole
+    rows = metrics.read(directory / 'metrics.jsonl')
+    assert [(row['chunk'], row['learner']) for row in rows] == [(c, i) for c in (1, 2, 3, 4) for i in (0, 1, 2)]
+    assert {name: rows[5][name] for name in ('stage', 'step', 'arm', 'seed')} == {
+        'stage': 'fit',
+        'step': 2 * STEPS,
+        'arm': 'post_bc',
+        'seed': 0,
+    }
+    results = metrics.read(directory / 'results.jsonl')
+    assert [row['env_steps'] for row in results[::3]] == [0, 5, 10, 15, 20]  # the untouched learner comes first
+    assert all(row['stage'] == 'fit' for row in results)
+
+
+def test_training_is_the_same_without_hook_or_saving(whole, trainer, tmp_path):
+    """Without a hook metrics are fetched while the next chunk runs: the same rows in the same order."""
+    seen = []
+    outcome = run(tmp_path, trainer, after_chunk=None, save_chunks=None, progress=lambda *args: seen.append(args))
+    assert numbers(outcome.state) == whole[1]
+    assert files(whole[0])['metrics.jsonl'] == (tmp_path / 'metrics.jsonl').read_bytes()
+    assert [path.name for path in (tmp_path / 'checkpoints').iterdir()] == ['4']
+    assert [(chunk, chunks) for chunk, chunks, _ in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    losses = [row['loss'] for row in metrics.read(tmp_path / 'metrics.jsonl')]
+    assert seen[1][2]['loss'] == pytest.approx(np.mean(losses[:3]), rel=1e-6)
+    assert seen[1][2]['steps_per_second'] > 0 and seen[1][2]['compile_seconds'] > 0
+
+
+class Killed(BaseException):
+    """Stands for a death without notice: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize('save_chunks', [1, 3])
+@pytest.mark.parametrize('moment', range(CHUNKS + 1))
+def test_killed_in_the_hook_of_any_chunk(whole, trainer, tmp_path, moment, save_chunks):
+    def dies(chunk, state, values):
+        if chunk == moment:
+            raise Killed
+        return evaluate(chunk, state, values)
+
+    with pytest.raises(Killed):
+        run(tmp_path, trainer, after_chunk=dies, save_chunks=save_chunks)
+    outcome = run(tmp_path, trainer, save_chunks=save_chunks)
+    assert outcome.resumed_from == max(0, (moment - 1) // save_chunks * save_chunks)
+    assert numbers(outcome.state) == whole[1]
+    assert files(tmp_path) == files(whole[0])
+
+
+@pytest.mark.parametrize('hook', [evaluate, None])
+def test_stopped_at_every_chunk_boundary(whole, trainer, tmp_path, hook):
+    """One chunk a start; each stop saves off-interval."""
+    for done in range(CHUNKS - 1):
+        with pytest.raises(loop.Preempted, match=f'after chunk {done + 1} of 4'):
+            run(tmp_path, trainer, after_chunk=hook, save_chunks=None, stop=iter([False, True]).__next__)
+    outcome = run(tmp_path, trainer, after_chunk=hook, save_chunks=None)
+    assert outcome.resumed_from == CHUNKS - 1
+    assert numbers(outcome.state) == whole[1]
+    assert files(whole[0])['metrics.jsonl'] == (tmp_path / 'metrics.jsonl').read_bytes()
+    assert not hook or files(tmp_path) == files(whole[0])
+
+
+def test_stopped_before_the_first_chunk_runs_nothing(trainer, tmp_path):
+    with pytest.raises(loop.Preempted, match='before chunk 1'):
+        run(tmp_path, trainer, stop=lambda: True)
+    assert metrics.read(tmp_path / 'metrics.jsonl') == []
+
+
+def test_a_finished_stage_returns_at_once(whole, trainer):
+    directory, state = whole
+    before = files(directory)
+
+    def never(*_):
+        raise AssertionError('a finished stage must not run')
+
+    lazy = trainer._replace(run_chunk=never)
+    outcome = loop.run(
+        *make(directory, trainer=lazy), metrics.JsonLines(directory / 'metrics.jsonl'), after_chunk=never
+    )
+    assert outcome.resumed_from == CHUNKS and outcome.compile_seconds == 0
+    assert numbers(outcome.state) == state
+    assert files(directory) == before
+
+
+def test_more_chunks_go_on_and_fewer_are_refused(whole, trainer, tmp_path):
+    run(tmp_path, trainer, chunks=2)
+    with pytest.raises(ValueError, match='has 2 chunks already, more than the 1'):
+        run(tmp_path, trainer, chunks=1)
+    outcome = run(tmp_path, trainer)
+    assert numbers(outcome.state) == whole[1]
+    assert files(tmp_path) == files(whole[0])
+    with pytest.raises(ValueError, match='chunks=0'):
+        run(tmp_path, trainer, chunks=0)
+
+
+def test_rows_of_other_stages_stay(whole, trainer, tmp_path):
+    other = '{"stage": "ensemble", "chunk": 9}\n{"no": "stage"}\n'
+    (tmp_path / 'metrics.jsonl').write_text(other + '{"stage": "fit", "chunk": 1}\n')
+    run(tmp_path, trainer)
+    assert (tmp_path / 'metrics.jsonl').read_bytes() == other.encode() + files(whole[0])['metrics.jsonl']
+
+
+def test_a_changed_setting_is_refused(whole, trainer):
+    stage, keys, data = make(whole[0], trainer=trainer)
+    changed = dataclasses.replace(stage, meta={'lr': 0.1})
+    with pytest.raises(ValueError, match='lr=0.05, this run has lr=0.1'):
+        loop.run(changed, keys, data, metrics.JsonLines(whole[0] / 'metrics.jsonl'))
+    changed = dataclasses.replace(stage, labels=LABELS[:2] + [{'arm': 'post_bc', 'seed': 5}])
+    with pytest.raises(ValueError, match=r'labels\[2\].seed=0, this run has labels\[2\].seed=5'):
+        loop.run(changed, keys, data, metrics.JsonLines(whole[0] / 'metrics.jsonl'))
+
+
+def test_mean_over_learners(whole, trainer, tmp_path):
+    run(tmp_path, trainer, after_chunk=None, stage={'mean_over_learners': True})
+    rows = metrics.read(tmp_path / 'metrics.jsonl')
+    assert [sorted(row) for row in rows] == [['chunk', 'learners', 'loss', 'stage', 'step']] * CHUNKS
+    each = [row['loss'] for row in metrics.read(whole[0] / 'metrics.jsonl')]
+    np.testing.assert_allclose([row['loss'] for row in rows], np.reshape(each, (CHUNKS, 3)).mean(1), rtol=1e-6)
+
+
+def test_a_metric_that_is_not_finite_stops_the_run(tmp_path):
+    """The gradient of step 7 (from 0) is NaN, so is the loss of step 8, in the middle of chunk 2 (steps 6 to 10)."""
+    bad = parallel.population(regression(bad_step=7), parallel.mesh(len(LABELS)))
+    message = r"fit: learner 0 \({'arm': 'bc', 'seed': 0}\): metric 'loss' is nan in steps 6 to 10"
+    for _ in range(2):  # a restart goes on from the last good checkpoint and meets the same NaN
+        with pytest.raises(FloatingPointError, match=message):
+            run(tmp_path, bad)
+        with checkpoint.Checkpoints(tmp_path / 'checkpoints', _meta(), len(LABELS)) as checkpoints:
+            assert checkpoints.latest == 1
+    assert {row['chunk'] for row in metrics.read(tmp_path / 'metrics.jsonl')} == {1}
+
+
+def test_a_state_with_nan_is_never_saved(tmp_path):
+    """The gradient of step 9, the last of chunk 2, is NaN: its loss is still finite."""
+    bad = parallel.population(regression(bad_step=9), parallel.mesh(len(LABELS)))
+    with pytest.raises(FloatingPointError, match=r'state\.params is nan in steps 6 to 10'):
+        run(tmp_path, bad)
+    with checkpoint.Checkpoints(tmp_path / 'checkpoints', _meta(), len(LABELS)) as checkpoints:
+        assert checkpoints.latest == 1
+
+
+def _meta():
+    return {'stage': 'fit', 'labels': LABELS, 'steps_per_chunk': STEPS, 'lr': 0.05}
+
+
+def test_metrics_must_be_scalars_and_not_columns(trainer, tmp_path):
+    base = regression()
+
+    def reporting(name, value):
+        strange = base._replace(run_chunk=lambda state, data: (base.run_chunk(state, data)[0], {name: value}))
+        return parallel.population(strange, parallel.mesh(len(LABELS)))
+
+    with pytest.raises(ValueError, match=r"'v' has shape \(2,\)"):
+        run(tmp_path, reporting('v', jnp.ones(2)))
+    with pytest.raises(ValueError, match="'seed' is a metric and"):
+        run(tmp_path, reporting('seed', jnp.ones(())))
+    with pytest.raises(ValueError, match='no `results`'):
+        loop.run(*make(tmp_path, trainer=trainer), metrics.JsonLines(tmp_path / 'm.jsonl'), after_chunk=evaluate)
+
+
+def test_compiled_programs_are_kept(tmp_path, run_on_devices):
+    code = """
+        import json, os, time, jax, jax.numpy as jnp
+        from postbc_jax import loop
+        jax.jit(lambda x: x + 1)(1.0)  # the cache may be switched on late
+        loop.compilation_cache({directory!r})
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+        hits = []
+        jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))
+        jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((4, 4)))
+        print(json.dumps('/jax/compilation_cache/cache_hits' in hits))
+        """.format(directory=str(tmp_path / 'cache'))
+    assert run_on_devices(1, code) is False
+    assert list((tmp_path / 'cache').iterdir())
+    assert run_on_devices(1, code) is True
