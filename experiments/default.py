@@ -126,7 +126,7 @@ def get_config() -> ConfigDict:
             'environments': 4,
             'warmup_decisions': 2000,  # with noise ~ N(0, I), before the first update (24000 / 24000 / 32000 steps)
             'replay': 100_000,  # transitions over all environments
-            'updates_per_decision': 20,
+            'updates_per_step': 20,  # after each step of all environments together (UTD 20)
             'batch_size': 256,
             'hidden': (256, 256, 256),  # (3x2048)
             'learning_rate': 3e-4,

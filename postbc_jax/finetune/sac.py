@@ -36,7 +36,7 @@ class SACConfig:
       warmup_decisions: played with w ~ N(0, I), clipped to the bound, when a learner is initialised: that only fills
         the rings, and so costs no update that a select would throw away.
       replay: transitions held, over all rings.
-      updates_per_decision: the update-to-data ratio.
+      updates_per_step: updates after each step of all environments together; the official DSRL code calls it UTD.
       batch_size: of an update; every ring gives the same share.
       hidden, activation: of the actor and of the two critics, which have LayerNorm.
       learning_rate: Adam's, of actor, critics and temperature.
@@ -55,7 +55,7 @@ class SACConfig:
     environments: int = 4
     warmup_decisions: int = 2000
     replay: int = 100_000
-    updates_per_decision: int = 20
+    updates_per_step: int = 20
     batch_size: int = 256
     hidden: tuple[int, ...] = (256, 256, 256)
     activation: str = 'tanh'
@@ -68,7 +68,7 @@ class SACConfig:
     reward: str = 'success_minus_one'
 
     def __post_init__(self):
-        for name in ('environments', 'updates_per_decision'):
+        for name in ('environments', 'updates_per_step'):
             if getattr(self, name) < 1:
                 raise ValueError(f'dsrl_sac.{name}={getattr(self, name)}: must be at least 1')
         for name in ('decisions_per_chunk', 'warmup_decisions', 'replay', 'batch_size'):
@@ -122,7 +122,7 @@ def sac(make_env: Callable[[Any], Env], config: SACConfig) -> Trainer:
     optimiser = optax.adam(config.learning_rate)
     critic = MLP(config.hidden, 1, config.activation, layer_norm=True)
     share = config.batch_size // config.environments  # of a batch, that one ring gives
-    updates = config.updates_per_decision * config.environments  # after each step of all environments
+    updates = config.updates_per_step
 
     def build(data: Any) -> tuple[Env, actor.ActorConfig]:
         env = rewards.Reward(make_env(data), config.reward, config.discount)

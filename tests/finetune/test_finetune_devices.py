@@ -26,7 +26,7 @@ assert len(jax.devices()) == 2 and parallel.mesh(1).shape == {'learner': 1, 'dat
 small = {'hidden': (8,), 'reward': 'env'}
 trainers = {
     'ppo': ppo(probes.Probe, PPOConfig(2, environments=16, groups=4, epochs=2, minibatches=2, **small)),
-    'sac': sac(probes.Probe, SACConfig(16, 4, 40, replay=80, updates_per_decision=1, batch_size=16, **small)),
+    'sac': sac(probes.Probe, SACConfig(16, 4, 40, replay=80, updates_per_step=4, batch_size=16, **small)),
 }
 print(json.dumps({name: largest_difference(run(t, 1), run(t, 2)) for name, t in trainers.items()}))
 """
