@@ -284,4 +284,4 @@ def compilation_cache(directory: str | os.PathLike) -> None:
     jax.config.update('jax_compilation_cache_dir', os.fspath(directory))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
-    jax_compilation_cache.reset_cache()  # jax opens its cache at the first compilation, and that may have been
+    jax_compilation_cache.reset_cache()  # or jax would stay with the directory that it opened first

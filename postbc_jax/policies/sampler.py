@@ -42,14 +42,14 @@ def schedule(time: np.ndarray, signal: np.ndarray, noise: np.ndarray) -> Schedul
     return Schedule(*(np.asarray(p, np.float32) for p in points))
 
 
-def fresh_noise(steps: Schedule) -> np.ndarray:
-    """Standard deviation (n,) of p(x_s | x_t, chunk): how much of the noise an ancestral step draws anew.
+def ancestral_noise(steps: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """How p(x_s | x_t, chunk) splits the noise at s: factors (n,) of x_t's own z, and of a fresh draw, its std.
 
-    sigma^2 = noise_s^2 (1 - (signal_t noise_s / (signal_s noise_t))^2); for DDPM's path that is its posterior
-    variance, beta~ of arXiv 2006.11239, eq. 7 (eta = 1 in DDIM, arXiv 2010.02502, eq. 16).
+    kept = noise_s r and fresh = noise_s sqrt(1 - r^2), r = signal_t noise_s / (signal_s noise_t). For DDPM's path
+    fresh^2 is its posterior variance, beta~ of arXiv 2006.11239, eq. 7 (eta = 1 in DDIM, arXiv 2010.02502, eq. 16).
     """
-    kept = steps.signal * steps.next_noise / (steps.next_signal * steps.noise)
-    return steps.next_noise * np.sqrt(1 - np.square(kept))
+    ratio = steps.signal * steps.next_noise / (steps.next_signal * steps.noise)
+    return steps.next_noise * ratio, steps.next_noise * np.sqrt(1 - np.square(ratio))
 
 
 def deterministic(clean: Clean, x: jax.Array, steps: Schedule) -> jax.Array:
@@ -60,7 +60,7 @@ def deterministic(clean: Clean, x: jax.Array, steps: Schedule) -> jax.Array:
 
     # A scan, not an unrolled loop: as fast (measured) and compiled once, whatever the number of steps.
     def body(x, step):
-        return _mean(clean(x, step), x, step, 0.0), None
+        return _mean(clean(x, step), x, step, step.next_noise), None
 
     return jax.lax.scan(body, x, steps)[0]
 
@@ -77,20 +77,20 @@ def ancestral(
       The chunk (T, A) and its n Steps.
     """
     start_key, step_key = jax.random.split(key)
-    sigma = fresh_noise(steps).astype(np.float32)
-    std = np.maximum(sigma, np.float32(min_std))
-    draws = jax.random.normal(step_key, (len(sigma), *shape))
+    kept, fresh = ancestral_noise(steps)
+    std = np.maximum(fresh, np.float32(min_std))
+    draws = jax.random.normal(step_key, (len(std), *shape))
 
-    def body(x, step_sigma_std_draw):
-        step, sigma, std, draw = step_sigma_std_draw
-        mean = _mean(clean(x, step), x, step, sigma)
+    def body(x, inputs):
+        step, kept, std, draw = inputs
+        mean = _mean(clean(x, step), x, step, kept)
         after = mean + std * draw
         return after, Steps(x, after, mean, std, losses.gaussian_log_prob(after, mean, std))
 
-    return jax.lax.scan(body, jax.random.normal(start_key, shape), (steps, sigma, std, draws))
+    return jax.lax.scan(body, jax.random.normal(start_key, shape), (steps, kept, std, draws))
 
 
-def _mean(chunk: jax.Array, x: jax.Array, step: Schedule, sigma: jax.Array | float) -> jax.Array:
-    """Mean of p(x_s | x_t, chunk) with fresh noise sigma: DDIM's eq. 12, for any Gaussian path."""
+def _mean(chunk: jax.Array, x: jax.Array, step: Schedule, kept: jax.Array) -> jax.Array:
+    """signal_s chunk + kept z, with the z that x_t holds beside the chunk (DDIM's eq. 12, for any Gaussian path)."""
     z = (x - step.signal * chunk) / step.noise  # of the bounded chunk where it is bounded, so that x_s stays on a path
-    return step.next_signal * chunk + jnp.sqrt(jnp.square(step.next_noise) - jnp.square(sigma)) * z
+    return step.next_signal * chunk + kept * z

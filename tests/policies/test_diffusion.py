@@ -1,0 +1,99 @@
+"""Diffusion against closed forms: the cosine schedule, and samplers given the exact epsilon of a Gaussian target."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from postbc_jax.policies import PolicyConfig, build, diffusion, sampler
+
+MEAN, STD = 0.4, 0.3  # of the Gaussian target
+
+
+def exact_epsilon(train_steps):
+    """E[epsilon | x_k] for chunks ~ N(MEAN, STD^2): x_k ~ N(a MEAN, a^2 STD^2 + b^2), a^2 = alpha_bar, b^2 = 1 - a^2."""
+    alpha_bar = jnp.asarray(diffusion.cosine_alpha_bar(train_steps), jnp.float32)
+
+    def epsilon(x, time):
+        kept = alpha_bar[jnp.round(time * train_steps).astype(int)]
+        return jnp.sqrt(1 - kept) * (x - jnp.sqrt(kept) * MEAN) / (kept * STD**2 + 1 - kept)
+
+    return epsilon
+
+
+def test_cosine_alpha_bar_is_the_published_ratio_of_cosines():
+    alpha_bar = diffusion.cosine_alpha_bar(100)
+    f = np.cos((np.arange(101) / 100 + 0.008) / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(alpha_bar[:100], f[:100] / f[0], rtol=1e-12)
+    np.testing.assert_allclose(alpha_bar[50], 0.4938436, rtol=1e-6)  # cos^2(.504 pi/2) / cos^2(.0079365 pi/2), by hand
+    np.testing.assert_allclose(alpha_bar[100] / alpha_bar[99], 1 - 0.999, rtol=1e-9)  # the bound on beta
+    assert (np.diff(alpha_bar) < 0).all() and alpha_bar[0] == 1
+
+
+def test_schedule_runs_from_noise_to_the_chunk():
+    steps = diffusion.schedule(100, 8)
+    np.testing.assert_allclose(steps.time * 100, [100, 88, 75, 62, 50, 38, 25, 12], atol=1e-4)
+    np.testing.assert_allclose(steps.signal**2 + steps.noise**2, 1, rtol=1e-6)
+    np.testing.assert_array_equal(steps.next_signal[:-1], steps.signal[1:])
+    assert steps.next_signal[-1] == 1 and steps.next_noise[-1] == 0 and steps.noise[0] > 0.9999
+
+
+def test_ddim_with_the_exact_epsilon_transports_noise_to_the_target():
+    """The ODE of a Gaussian target is linear: x -> MEAN + STD (x - a_K MEAN) / sqrt(a_K^2 STD^2 + b_K^2)."""
+    steps = diffusion.schedule(1000, 1000)
+    noise = jnp.linspace(-2.5, 2.5, 11)[:, None, None]
+    clean = diffusion.clean_from_epsilon(exact_epsilon(1000), clip=None)
+    chunks = jax.vmap(lambda x: sampler.deterministic(clean, x, steps))(noise)
+    np.testing.assert_allclose(chunks, MEAN + STD * noise, atol=5e-3)
+
+
+def test_ancestral_sampling_with_the_exact_epsilon_has_the_targets_moments():
+    steps = diffusion.schedule(200, 200)
+    clean = diffusion.clean_from_epsilon(exact_epsilon(200), clip=None)
+    keys = jax.random.split(jax.random.key(0), 8000)
+    chunks = jax.vmap(lambda key: sampler.ancestral(clean, (1, 1), steps, 1e-6, key)[0])(keys)
+    np.testing.assert_allclose(chunks.mean(), MEAN, atol=4 * STD / np.sqrt(8000) + 1e-3)
+    np.testing.assert_allclose(chunks.std(), STD, rtol=0.04)
+
+
+def test_ancestral_step_over_neighbouring_levels_is_ddpms_posterior():
+    """arXiv 2006.11239, eq. 7: mean and variance of q(x_(k-1) | x_k, x_0)."""
+    alpha_bar = diffusion.cosine_alpha_bar(20)
+    beta = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    now, before = alpha_bar[1:], alpha_bar[:-1]
+    steps = diffusion.schedule(20, 20)
+    variance = (1 - before) / (1 - now) * beta
+    np.testing.assert_allclose(sampler.ancestral_noise(steps)[1][::-1] ** 2, variance, rtol=1e-3, atol=1e-6)
+
+    chunk = jnp.array([[0.7, -0.2]])
+    record = sampler.ancestral(lambda x, step: chunk, (1, 2), steps, 0.05, jax.random.key(1))[1]
+    from_chunk, from_x = np.sqrt(before) * beta / (1 - now), np.sqrt(1 - beta) * (1 - before) / (1 - now)
+    expected = from_chunk[::-1, None, None] * chunk + from_x[::-1, None, None] * record.before
+    np.testing.assert_allclose(record.mean, expected, rtol=1e-3, atol=2e-4)
+    np.testing.assert_allclose(record.std[::-1], np.maximum(np.sqrt(variance), 0.05), rtol=1e-3)
+
+
+@pytest.mark.parametrize('clip', [1.0, 0.25])
+def test_clip_bounds_every_chunk_that_decode_makes(clip):
+    config = PolicyConfig('diffusion', 2, 3, chunk=2, hidden=(16,), clip=clip)
+    family = build(config)
+    noise = 5 * jax.random.normal(jax.random.key(0), (200, 2, 3))
+    decode = jax.jit(jax.vmap(functools.partial(family.decode, family.init(jax.random.key(1)), jnp.ones(2))))
+    chunks = decode(noise)
+    np.testing.assert_allclose(np.abs(chunks).max(), clip, rtol=1e-6)  # reached, and not passed
+
+
+def test_without_clip_chunks_reach_beyond():
+    family = build(PolicyConfig('diffusion', 2, 3, chunk=2, hidden=(16,), clip=None))
+    chunk = family.decode(family.init(jax.random.key(1)), jnp.ones(2), 3 * jnp.ones((2, 3)))
+    assert np.abs(chunk).max() > 1.5
+
+
+def test_loss_of_a_network_that_says_zero_is_the_noises_variance():
+    family = build(PolicyConfig('diffusion', 2, 3, chunk=2, hidden=(4,)))
+    silent = jax.tree.map(jnp.zeros_like, family.init(jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(1), 4000)
+    loss = jax.jit(jax.vmap(lambda key: family.loss(silent, key, jnp.ones(2), jnp.full((2, 3), 0.5))[0]))(keys)
+    np.testing.assert_allclose(loss.mean(), 1.0, atol=4 * np.sqrt(2 / (4000 * 6)))

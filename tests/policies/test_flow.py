@@ -1,0 +1,56 @@
+"""Flow against closed forms: Euler's steps, and the exact velocity of a Gaussian target."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from postbc_jax.policies import PolicyConfig, build, flow, sampler
+
+MEAN, STD = -0.3, 0.2  # of the Gaussian target
+
+
+def exact_velocity(x, time):
+    """E[chunk - z | x_t] where chunks are N(MEAN, STD^2) and x_t = t chunk + (1 - t) z."""
+    slope = (time * STD**2 - (1 - time)) / (time**2 * STD**2 + (1 - time) ** 2)
+    return MEAN + slope * (x - time * MEAN)
+
+
+def test_decoding_is_eulers_method():
+    x = np.array([[0.8, -1.1]])
+    decoded = sampler.deterministic(flow.clean_from_velocity(exact_velocity), jnp.asarray(x), flow.schedule(8))
+    for i in range(8):
+        x = x + exact_velocity(x, i / 8) / 8
+    np.testing.assert_allclose(decoded, x, atol=1e-5)
+
+
+def test_the_exact_velocity_transports_noise_to_the_target():
+    """The ODE of a Gaussian target maps z to MEAN + STD z."""
+    noise = jnp.linspace(-2.5, 2.5, 11)[:, None, None]
+    clean = flow.clean_from_velocity(exact_velocity)
+    chunks = jax.vmap(lambda z: sampler.deterministic(clean, z, flow.schedule(500)))(noise)
+    np.testing.assert_allclose(chunks, MEAN + STD * noise, atol=5e-3)
+
+
+def test_the_chain_has_the_flows_marginals():
+    steps = flow.schedule(200)
+    clean = flow.clean_from_velocity(exact_velocity)
+    keys = jax.random.split(jax.random.key(0), 8000)
+    chunks = jax.vmap(lambda key: sampler.ancestral(clean, (1, 1), steps, 1e-6, key)[0])(keys)
+    np.testing.assert_allclose(chunks.mean(), MEAN, atol=4 * STD / np.sqrt(8000) + 1e-3)
+    np.testing.assert_allclose(chunks.std(), STD, rtol=0.04)
+
+
+def test_fresh_noise_of_straight_paths_by_hand():
+    """Two steps: from t = 0 all noise is new, (1 - 1/2); the last step ends without any."""
+    np.testing.assert_allclose(sampler.ancestral_noise(flow.schedule(2)), [[0, 0], [0.5, 0]], atol=1e-7)
+    # From 1/3 to 2/3: r = (1/3 * 1/3) / (2/3 * 2/3) = 1/4, so that 1/3 splits into 1/12 and 1/3 sqrt(1 - 1/16).
+    kept, fresh = sampler.ancestral_noise(flow.schedule(3))
+    np.testing.assert_allclose([kept[1], fresh[1]], [1 / 12, np.sqrt(15) / 12], rtol=1e-5)
+
+
+def test_loss_of_a_network_that_says_zero_is_the_velocitys_second_moment():
+    family = build(PolicyConfig('flow', 2, 3, chunk=2, hidden=(4,)))
+    silent = jax.tree.map(jnp.zeros_like, family.init(jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(1), 4000)
+    loss = jax.jit(jax.vmap(lambda key: family.loss(silent, key, jnp.ones(2), jnp.full((2, 3), 2.0))[0]))(keys)
+    np.testing.assert_allclose(loss.mean(), 2.0**2 + 1.0, atol=0.12)  # 4 standard errors: sqrt((2 + 16) / 24000) = .027
