@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/python -m launch.local --config=experiments/quickstart.py --workdir=runs/quickstart
 
 test: install lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --maxprocesses=4
 
 lint: install
 	$(BIN)/ruff check .

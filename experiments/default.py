@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
             'success_threshold': config_dict.placeholder(float),  # ... is at least this ...
             'below': config_dict.placeholder(bool),  # ... or, where True, at most this
             'sparse': config_dict.placeholder(bool),  # brax:NAME: False keeps its own reward
+            'backend': config_dict.placeholder(str),  # brax:NAME: generalized, positional, spring or mjx, as it allows
         }
     )
 

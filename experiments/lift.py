@@ -23,6 +23,7 @@ def get_config(arg: str = '') -> ConfigDict:
     config.policy.hidden = (256, 256, 256)
     config.posterior.hidden = (256, 256)
     config.posterior.members = 10
+    config.dsrl_ppo.iterations_per_chunk = 6
     if arg == 'smoke':
         config.seeds = 2
         config.posterior.steps = 500

@@ -10,7 +10,7 @@ from postbc_jax import parallel, policies, pretrain
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
 
-STEPS = 40
+STEPS = 12
 
 
 def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk=2, seeds=2):
