@@ -57,7 +57,7 @@ class Steps(NamedTuple):
       before: (K', T, A), x^k.
       after: (K', T, A), x^(k-1); the last one is the chunk that is played.
       mean: (K', T, A), mean of the Gaussian that `after` was drawn from.
-      std: (K',), its standard deviation.
+      std: (K', T, A), its standard deviation.
       log_prob: (K',), log density of `after`, summed over T and A.
     """
 

@@ -34,8 +34,8 @@ def flow(config: PolicyConfig) -> Family:
     """A flow policy over chunks. Its loss is the mean squared error of the velocity at a uniformly drawn time.
 
     The chain replaces at each step as much of the noise as the path's own posterior p(x_s | x_t, chunk) does
-    (sampler.ancestral_noise), so that its marginals are the flow's own, up to the floor chain_std and the step size: for
-    straight paths what ancestral sampling is for DDPM (compare Flow-GRPO's SDE, arXiv 2505.05470).
+    (sampler.ancestral_noise), so that its marginals are the flow's own, up to the floor chain_std and the step size:
+    for straight paths what ancestral sampling is for DDPM (compare Flow-GRPO's SDE, arXiv 2505.05470).
     """
     shape = (config.chunk, config.action_size)
     network = networks.DenoisingMLP(config.hidden, config.activation, config.layer_norm, config.time_features)

@@ -12,26 +12,27 @@ from postbc_jax.types import Family, Steps
 
 
 def gaussian(config: PolicyConfig) -> Family:
-    """N(mean(obs), std(obs)^2 I) over chunks: no squashing, and one std for the whole chunk (types.Steps holds one).
+    """N(mean(obs), diag std(obs)^2) over chunks: no squashing, and a std for every entry.
 
     std = min_std + softplus(raw). The loss is the negative log likelihood per entry of the chunk; decode is mean +
     std * noise.
     """
     shape = (config.chunk, config.action_size)
     size = config.chunk * config.action_size
-    network = networks.MLP(config.hidden, size + 1, config.activation, config.layer_norm)
+    network = networks.MLP(config.hidden, 2 * size, config.activation, config.layer_norm)
 
     def init(key):
         return network.init(key, jnp.zeros(config.obs_size))
 
     def moments(params, obs):
-        out = network.apply(params, obs)
-        return out[:size].reshape(shape), config.min_std + jax.nn.softplus(out[size])
+        mean, raw = network.apply(params, obs).reshape(2, *shape)
+        return mean, config.min_std + jax.nn.softplus(raw)
 
     def loss(params, key, obs, chunk):
         del key
         mean, std = moments(params, obs)
-        return losses.gaussian_nll(mean, std, chunk), {'squared_error': losses.squared_error(mean, chunk), 'std': std}
+        metrics = {'squared_error': losses.squared_error(mean, chunk), 'std': std.mean()}
+        return losses.gaussian_nll(mean, std, chunk), metrics
 
     def decode(params, obs, noise):
         mean, std = moments(params, obs)

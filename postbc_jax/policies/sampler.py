@@ -85,7 +85,8 @@ def ancestral(
         step, kept, std, draw = inputs
         mean = _mean(clean(x, step), x, step, kept)
         after = mean + std * draw
-        return after, Steps(x, after, mean, std, losses.gaussian_log_prob(after, mean, std))
+        log_prob = losses.gaussian_log_prob(after, mean, std)
+        return after, Steps(x, after, mean, jnp.broadcast_to(std, shape), log_prob)
 
     return jax.lax.scan(body, jax.random.normal(start_key, shape), (steps, kept, std, draws))
 

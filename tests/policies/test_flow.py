@@ -54,3 +54,17 @@ def test_loss_of_a_network_that_says_zero_is_the_velocitys_second_moment():
     keys = jax.random.split(jax.random.key(1), 4000)
     loss = jax.jit(jax.vmap(lambda key: family.loss(silent, key, jnp.ones(2), jnp.full((2, 3), 2.0))[0]))(keys)
     np.testing.assert_allclose(loss.mean(), 2.0**2 + 1.0, atol=0.12)  # 4 standard errors: sqrt((2 + 16) / 24000) = .027
+
+
+def test_loss_shows_the_network_points_of_the_straight_path_at_the_time_it_names(monkeypatch):
+    """A network that knows the chunk c says (c - x_t) / (1 - t) = c - z: its loss is 0, at every time drawn."""
+
+    class Knowing:
+        def apply(self, params, x, time, obs):
+            return (params - x) / (1 - time)
+
+    monkeypatch.setattr(flow.networks, 'DenoisingMLP', lambda *_: Knowing())
+    family = flow.flow(PolicyConfig('flow', 2, 3, chunk=2))
+    chunk = jnp.array([[0.5, -1.0, 0.2], [0.9, 0.0, -0.4]])
+    loss = jax.jit(jax.vmap(lambda key: family.loss(chunk, key, jnp.ones(2), chunk)[0]))
+    np.testing.assert_allclose(loss(jax.random.split(jax.random.key(0), 300)), 0, atol=1e-6)
