@@ -4,6 +4,13 @@ import re
 
 import numpy as np
 
+_NAMES = 'all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast|send|recv'
+
+
+def collectives(compiled: str) -> list[str]:
+    """The lines of a compiled program's text in which devices communicate."""
+    return [line.strip() for line in compiled.splitlines() if re.search(rf'= .*\b({_NAMES})(-start)?\(', line)]
+
 
 def crossing_collectives(compiled: str, width: int, devices: int) -> list[str]:
     """The collectives of a compiled program's text that connect devices of different learners.
@@ -14,12 +21,10 @@ def crossing_collectives(compiled: str, width: int, devices: int) -> list[str]:
       devices: of the mesh.
     """
     wrong = []
-    names = 'all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast|send|recv'
-    for line in compiled.splitlines():
-        if re.search(rf'= .*\b({names})(-start)?\(', line):
-            groups = _replica_groups(line, devices)
-            if any(len({device // (devices // width) for device in group}) > 1 for group in groups):
-                wrong.append(line.strip())
+    for line in collectives(compiled):
+        groups = _replica_groups(line, devices)
+        if any(len({device // (devices // width) for device in group}) > 1 for group in groups):
+            wrong.append(line)
     return wrong
 
 
