@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,18 @@ from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
+
+_AT_LEAST_1 = (
+    'seeds',
+    'posterior.members',
+    'record.episodes',
+    'finetune.seeds',
+    'finetune.chunks',
+    'evaluate.episodes',
+    'evaluate.coverage_starts',
+    'evaluate.coverage_rollouts',
+)
+_AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'save_every')
 
 
 class ArmLabel(NamedTuple):
@@ -64,7 +77,7 @@ def load_sweep(path: str) -> list[dict[str, Any]]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     points = module.sweep() if hasattr(module, 'sweep') else [{}]
-    if not points or not all(isinstance(point, dict) for point in points):
+    if not isinstance(points, list) or not points or not all(isinstance(point, dict) for point in points):
         raise ValueError(f'{file}: sweep() must return a non-empty list of dicts, got {points!r:.80}')
     return points
 
@@ -139,16 +152,43 @@ def check(config: ConfigDict) -> None:
       ValueError: a value that cannot be run; the message names it.
     """
     arms(config)
-    for name in ('seeds', 'finetune.seeds', 'finetune.chunks', 'posterior.members', 'record.episodes'):
+    for names, least in ((_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
+        for name in names:
+            value = _get(config, name)
+            if not value >= least:
+                raise ValueError(f'config.{name}={value}: must be at least {least}')
+    for name in ('pretrain.learning_rate', 'finetune.bound'):
         value = _get(config, name)
-        if value < 1:
-            raise ValueError(f'config.{name}={value}: must be at least 1')
+        if not value > 0:
+            raise ValueError(f'config.{name}={value}: must be above 0')
     for stage in ('posterior', 'pretrain'):
         chunks(config, stage)
     ensemble(config)
     pretrain(config, policy(config, obs_size=1, action_size=1))
     if config.finetune.algorithm != 'none':
         finetuner(config)
+
+
+def check_horizon(config: ConfigDict, horizon: int) -> None:
+    """Refuses, before anything is trained, what dsrl_ppo would refuse in the last stage.
+
+    Args:
+      config: one that `check` has passed.
+      horizon: of the environment, in steps.
+
+    Raises:
+      ValueError: the minibatches do not divide the samples of a group.
+    """
+    if config.finetune.algorithm != 'dsrl_ppo':
+        return
+    ppo = config.dsrl_ppo
+    decisions = ppo.unroll or math.ceil(horizon / config.policy.chunk)
+    samples = decisions * ppo.environments // ppo.groups
+    if samples % ppo.minibatches:
+        raise ValueError(
+            f'config.dsrl_ppo.minibatches={ppo.minibatches}: must divide the {samples} samples of a group '
+            f'({decisions} decisions x {ppo.environments} environments / {ppo.groups} groups)'
+        )
 
 
 def _get(config: ConfigDict, name: str) -> Any:

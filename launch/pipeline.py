@@ -3,9 +3,7 @@
 Reads a locked config, leaves a work directory. Every stage goes on from its checkpoint; a finished point says so.
 """
 
-import json
-import time
-from typing import NamedTuple
+import contextlib
 
 import jax
 import jax.numpy as jnp
@@ -13,33 +11,16 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from launch import config as settings
+from launch.demonstrations import Learning, demonstrations, prepare
 from launch.point import Point
-from postbc_jax import checkpoint, data, envs, evaluate, loop, metrics, parallel
+from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
 from postbc_jax import pretrain as pretraining
-from postbc_jax.data import bootstrap, normaliser, robomimic, validate, windows
 from postbc_jax.finetune import steer
 from postbc_jax.policies import Policy
 from postbc_jax.posterior import ensemble, noise
-from postbc_jax.types import Demos
 
 PASS_AT = (1, 4, 16, 64)
 STAGES = 5
-
-
-class Learning(NamedTuple):
-    """What is learnt from. N steps; S seeds, each with its own subset of the demonstrations.
-
-    Attributes:
-      windows: the demonstrations, normalised, numpy.
-      normaliser: the scaling, which is stored with the policies.
-      mask: (S, N), 1 at the steps of the seed's subset.
-      episodes: E.
-    """
-
-    windows: windows.Windows
-    normaliser: normaliser.Normaliser
-    mask: np.ndarray
-    episodes: int
 
 
 def run(point: Point) -> None:
@@ -51,54 +32,16 @@ def run(point: Point) -> None:
     """
     finished = point.directory / 'done.json'
     if finished.exists():
-        seconds = json.loads(finished.read_text())['seconds']
-        point.progress.note(f'{point.directory}: finished already ({seconds:.0f} s); nothing to do')
+        point.progress.note(f'{point.directory}: finished already, nothing to do')
         return
-    began = time.monotonic()
+    if (point.directory / 'checkpoints').exists():
+        point.progress.note(f'{point.directory}: begun before, goes on from its checkpoints')
     learning = prepare(point, demonstrations(point))
     residuals = fit_posterior(point, learning)
     labels, policies = fit_policies(point, learning, residuals)
     untouched = evaluate_policies(point, labels, policies)
     finetune(point, labels, policies, untouched)
-    point.write_json('done.json', {'seconds': time.monotonic() - began})
-
-
-def demonstrations(point: Point) -> Demos:
-    """The demonstrations of the config's file, or of scripted operators, recorded to DIR/demos.hdf5 and read back."""
-    config, env = point.config, point.env
-    point.progress.stage('demonstrations')
-    bound = config.action_bound or None
-    path = config.demos or str(point.directory / 'demos.hdf5')
-    if not config.demos and not (point.directory / 'demos.hdf5').exists():
-        operators = env.operators()
-        for name in filter(None, config.record.operators.split(',')):
-            if name not in operators:
-                known = ', '.join(operators) or 'none: give --config.demos=FILE'
-                raise ValueError(f'config.record.operators={name}: {config.env} has {known}')
-        chosen = {name: op for name, op in operators.items() if name in (config.record.operators or name)}
-        recorded = envs.record(env, chosen, config.record.episodes, point.key('record'), config.record.noise)
-        robomimic.save(path, recorded, action_bound=bound)
-    demos = data.load(path, _names(config.obs_keys), config.mask or None, bound)
-    validate.check_env(demos, env.observation_size, env.action_size, path)
-    who = f'by {len(set(demos.operators))} operators' if any(demos.operators) else 'operators unknown'
-    point.progress.say(f'{demos.episodes} episodes, {len(demos.obs)} steps, {who}; {path}')
-    return demos
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(',') if name.strip())
-
-
-def prepare(point: Point, demos: Demos) -> Learning:
-    """Scaling, chunk windows, and the random subset of demonstrations that each seed learns from."""
-    size = point.config.subset or demos.episodes
-    if not 1 <= size <= demos.episodes:
-        raise ValueError(f'config.subset={size}: there are {demos.episodes} demonstrations; 0 takes all of them')
-    scaling = normaliser.fit(demos)
-    keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
-    masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
-    cut = windows.windows(demos, scaling, point.config.policy.chunk)
-    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]), demos.episodes)
+    point.write_json('done.json', {'stages': STAGES})
 
 
 def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
@@ -205,17 +148,21 @@ def _jsonable(scale: dict[str, np.ndarray]) -> dict[str, float | list[float]]:
 def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> list[dict]:
     """Success and pass@N of the pretrained policies: coverage.jsonl, and one row of results a policy, returned.
 
-    All arms of a seed meet the same start states and the same dynamics noise.
+    All arms of a seed meet the same start states and the same dynamics noise. results.jsonl is written last: a restart
+    that finds it measures nothing again, and leaves the rows that finetuning has put below these.
     """
     config, regions = point.config, point.env.regions
     point.progress.stage('evaluation')
+    if (point.directory / 'results.jsonl').exists():
+        untouched = [row for row in metrics.read(point.directory / 'results.jsonl') if 'stage' not in row]
+        point.progress.say(_success(untouched))
+        return untouched
     mesh = parallel.mesh(len(labels))
     stack = parallel.shard(policies, mesh, P(parallel.LEARNER))
     seeds = [label['seed'] for label in labels]
     rollouts = _evaluator(point, mesh)(stack, parallel.learner_keys(point.key('evaluate'), seeds, mesh))
     columns = [point.columns(**label, finetune='none', finetune_seed=0, env_steps=0) for label in labels]
     untouched = _result_rows(point, rollouts, columns)
-    point.write_rows('results.jsonl', untouched)
 
     starts, attempts = config.evaluate.coverage_starts, config.evaluate.coverage_rollouts
     cover = parallel.pmap(
@@ -234,7 +181,8 @@ def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> lis
             for row in evaluate.pass_at_n(successes, region, attempts, numbers, regions)
         ],
     )
-    point.progress.say('success ' + ', '.join(f'{name} {rate:.2f}' for name, rate in _by_arm(untouched).items()))
+    point.write_rows('results.jsonl', untouched)
+    point.progress.say(_success(untouched))
     return untouched
 
 
@@ -257,12 +205,12 @@ def _result_rows(point: Point, rollouts: dict[str, jax.Array], columns: list[dic
     ]
 
 
-def _by_arm(rows: list[dict]) -> dict[str, float]:
-    """{arm: mean success over the rows}, in the rows' order."""
+def _success(rows: list[dict]) -> str:
+    """Every arm's mean success over the rows, in the rows' order."""
     rates: dict[str, list[float]] = {}
     for row in rows:
         rates.setdefault(settings.arm_name(row), []).append(row['success_rate'])
-    return {name: float(np.mean(values)) for name, values in rates.items()}
+    return 'success ' + ', '.join(f'{name} {np.mean(values):.2f}' for name, values in rates.items())
 
 
 def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list[dict]) -> None:
@@ -304,11 +252,10 @@ def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list
         ]
         return _result_rows(point, evaluator(stage.trainer.policy(state, frozen), test_keys), columns)
 
-    results = metrics.JsonLines(point.directory / 'results.jsonl')
-    outcome = point.run(stage, keys, frozen, results=results, after_chunk=after_chunk)
-    results.close()
+    with contextlib.closing(metrics.JsonLines(point.directory / 'results.jsonl')) as results:
+        outcome = point.run(stage, keys, frozen, results=results, after_chunk=after_chunk)
     finetuned = stage.trainer.policy(outcome.state, frozen)
     checkpoint.save_policy(point.directory / 'policies' / 'finetuned', finetuned, rows)
     written = metrics.read(point.directory / 'results.jsonl')
     last = [row for row in written if row.get('stage') == 'finetune' and row['chunk'] == config.finetune.chunks]
-    point.progress.say('success ' + ', '.join(f'{name} {rate:.2f}' for name, rate in _by_arm(last).items()))
+    point.progress.say(_success(last))

@@ -65,6 +65,7 @@ class Point:
                 **hooks,
             )
         finally:
+            self.progress.end()
             writer.close()
 
     def write_json(self, name: str, value: Any) -> None:

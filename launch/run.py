@@ -21,6 +21,7 @@ from launch.progress import Progress
 from postbc_jax import envs, loop, parallel
 
 PREEMPTED = 75  # EX_TEMPFAIL: run it again
+_SIGTERMS: list[bool] = []  # one for each that has come
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:arg]; override with --config.key=value')
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written')
@@ -44,18 +45,23 @@ def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path)
         raise ValueError(f'--point={index}: the sweep has points 0 to {len(points) - 1}')
     config = settings.at_point(config, points[index])
     settings.check(config)
-    directory = workdir if len(points) == 1 else workdir / f'point_{index:04d}'
-    directory.mkdir(parents=True, exist_ok=True)
     env = envs.make(config.env, **{k: v for k, v in config.env_settings.items() if v is not None})
-    point = Point(config, directory, env, Progress(pipeline.STAGES), _stop_at_sigterm())
+    settings.check_horizon(config, env.horizon)
+    directory = workdir if len(points) == 1 else workdir / f'point_{index:04d}'
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'--workdir={workdir}: {directory} cannot be made ({error.strerror})') from None
+    point = Point(config, directory, env, Progress(pipeline.STAGES), lambda: bool(_SIGTERMS))
     _claim(point)
     pipeline.run(point)
 
 
 def _claim(point: Point) -> None:
-    """Writes config.json, or refuses the directory of another config."""
+    """Writes config.json, or refuses the directory of another config. One that only failed so far is nobody's."""
     file, now = point.directory / 'config.json', json.loads(json.dumps(point.config.to_dict()))
-    if file.exists():
+    begun = any((point.directory / name).exists() for name in ('demos.hdf5', 'checkpoints'))
+    if file.exists() and begun:
         before = json.loads(file.read_text())
         for name in sorted(_flat(before).keys() | _flat(now).keys()):
             old, new = _flat(before).get(name), _flat(now).get(name)
@@ -73,15 +79,9 @@ def _flat(tree: dict, prefix: str = '') -> dict:
     return flat
 
 
-def _stop_at_sigterm() -> Callable[[], bool]:
-    """Whether SIGTERM has come since this call."""
-    asked = []
-    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
-    return lambda: bool(asked)
-
-
 def start() -> None:
-    """What every launcher does first: joins the other processes and finds what was compiled before."""
+    """What every launcher does first: minds SIGTERM, joins the other processes, finds what was compiled before."""
+    signal.signal(signal.SIGTERM, lambda *_: _SIGTERMS.append(True))
     logging.set_verbosity(logging.WARNING)  # jax and orbax inform at length
     parallel.initialize()
     if _CACHE.value:
@@ -89,7 +89,7 @@ def start() -> None:
 
 
 def guarded(action: Callable[[], None]) -> None:
-    """Runs it; a refusal is one line on stderr and status 1, a preemption status 75."""
+    """Runs it; a refusal is one line on stderr and status 1, a preemption one line and status 75."""
     try:
         action()
     except (ValueError, FloatingPointError) as error:
@@ -97,18 +97,51 @@ def guarded(action: Callable[[], None]) -> None:
     except loop.Preempted as stopped:
         print(f'{stopped}; run the same command again to go on', file=sys.stderr)
         sys.exit(PREEMPTED)
+    except KeyboardInterrupt:
+        sys.exit('interrupted; run the same command again to go on from the last checkpoint')
 
 
-def main(_) -> None:
+def load() -> tuple[ConfigDict, list[dict]]:
+    """The experiment that --config names: its config with what the command line changes, and its points."""
+    points = settings.load_sweep(config_flags.get_config_filename(flags.FLAGS['config']))
+    return CONFIG.value, points
+
+
+def launch(main: Callable[[], None]) -> None:
+    """app.run, with wrong flags and refused configs as one line."""
+    flags.mark_flags_as_required(['config', 'workdir'])
+    app.run(lambda _: guarded(main), flags_parser=_parse)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(arguments)
+    except OSError as error:
+        sys.exit(f'error: --config: {str(error).splitlines()[-1].strip()}')
+    except (flags.Error, AttributeError, KeyError) as error:  # the last two are ml_collections', for an unknown key
+        sys.exit(f'error: {_one_line(error, arguments)}')
+    if len(rest) > 1:
+        sys.exit(f'error: {rest[1]!r}: unexpected; settings are given as --config.key=value')
+    return rest
+
+
+def _one_line(error: Exception, arguments: list[str]) -> str:
+    """What of the error a user needs. One in the experiment's file keeps its traceback, unless it is a refusal."""
+    if not isinstance(error, flags.Error):
+        name = str(error).strip('\'"')
+        given = [argument for argument in arguments if name in argument.partition('=')[0].split('.')]
+        return f'{(given or [name])[0]}: the config has no {name!r}; experiments/default.py has every setting'
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if len(lines) > 1 and lines[-1].startswith('ValueError: '):
+        return lines[-1].removeprefix('ValueError: ')
+    return str(error)
+
+
+def main() -> None:
     start()
-    points = settings.load_sweep(config_path())
-    guarded(lambda: run_point(CONFIG.value, points, _POINT.value, Path(WORKDIR.value)))
-
-
-def config_path() -> str:
-    return config_flags.get_config_filename(flags.FLAGS['config'])
+    config, points = load()
+    run_point(config, points, _POINT.value, Path(WORKDIR.value))
 
 
 if __name__ == '__main__':
-    flags.mark_flags_as_required(['config', 'workdir'])
-    app.run(main)
+    launch(main)

@@ -1,0 +1,83 @@
+"""The demonstrations of one point, from a file or from scripted operators, checked and cut into what is learnt from.
+
+First stage of launch.pipeline.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from launch.point import Point
+from postbc_jax import data, envs
+from postbc_jax.data import bootstrap, normaliser, robomimic, validate, windows
+from postbc_jax.types import Demos
+
+
+class Learning(NamedTuple):
+    """What is learnt from. N steps; S seeds, each with its own subset of the demonstrations.
+
+    Attributes:
+      windows: the demonstrations, normalised, numpy.
+      normaliser: the scaling, which is stored with the policies.
+      mask: (S, N), 1 at the steps of the seed's subset.
+      episodes: E.
+    """
+
+    windows: windows.Windows
+    normaliser: normaliser.Normaliser
+    mask: np.ndarray
+    episodes: int
+
+
+def demonstrations(point: Point) -> Demos:
+    """The demonstrations of the config's file, or of scripted operators, recorded to DIR/demos.hdf5 and read back."""
+    config, env = point.config, point.env
+    point.progress.stage('demonstrations')
+    bound = config.action_bound or None
+    path = config.demos or str(point.directory / 'demos.hdf5')
+    if not config.demos and not (point.directory / 'demos.hdf5').exists():
+        chosen = _operators(point)
+        recorded = envs.record(env, chosen, config.record.episodes, point.key('record'), config.record.noise)
+        robomimic.save(path, recorded, action_bound=bound)
+    demos = data.load(path, _names(config.obs_keys), config.mask or None, bound)
+    validate.check_env(demos, env.observation_size, env.action_size, path)
+    theirs, ours = ([name for name, _ in keys] for keys in (demos.obs_keys, env.obs_keys))
+    if theirs != ours and sorted(theirs) == sorted(ours):  # the sizes agree, but the policy would be shown nonsense
+        raise ValueError(
+            f'{path}: obs: in the order {", ".join(theirs)}, but {config.env} observes {", ".join(ours)}: '
+            f'give --config.obs_keys={",".join(ours)}'
+        )
+    count = len(set(demos.operators))
+    who = f'by {count} operator{"s" * (count > 1)}' if any(demos.operators) else 'operators unknown'
+    point.progress.say(f'{demos.episodes} episodes, {len(demos.obs)} steps, {who}; {path}')
+    return demos
+
+
+def _operators(point: Point) -> dict[str, envs.Operator]:
+    """The scripted operators that the config names, or all of the environment's."""
+    config, there = point.config, point.env.operators()
+    if not there:
+        raise ValueError(f'config.env={config.env}: nobody scripted demonstrations of it: give --config.demos=FILE')
+    names = _names(config.record.operators) or tuple(there)
+    for name in names:
+        if name not in there:
+            raise ValueError(f'config.record.operators={name}: {config.env} has {", ".join(there)}')
+    return {name: there[name] for name in names}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(',') if name.strip())
+
+
+def prepare(point: Point, demos: Demos) -> Learning:
+    """Scaling, chunk windows, and the random subset of demonstrations that each seed learns from."""
+    size = point.config.subset or demos.episodes
+    if not 1 <= size <= demos.episodes:
+        raise ValueError(f'config.subset={size}: there are {demos.episodes} demonstrations; 0 takes all of them')
+    scaling = normaliser.fit(demos)
+    keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
+    masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
+    cut = windows.windows(demos, scaling, point.config.policy.chunk)
+    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]), demos.episodes)

@@ -1,0 +1,168 @@
+"""Configs before anything runs: arms, sweep points, refusals; and every experiment that is in the repository."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from experiments import default
+from launch import config as settings
+from postbc_jax.finetune.ppo import PPOConfig
+from postbc_jax.finetune.sac import SACConfig
+
+EXPERIMENTS = sorted(Path(default.__file__).parent.glob('*.py'))
+
+
+@pytest.fixture
+def config():
+    return default.get_config()
+
+
+def changed(config, **values):
+    return settings.at_point(config, {name.replace('__', '.'): value for name, value in values.items()})
+
+
+def test_the_default_arms_hold_the_comparison_that_credits_the_posterior(config):
+    bc, matched, post = settings.arms(config)
+    assert bc == ('bc', 0.0, 0.0, False)
+    assert post == ('post_bc', 1.0, 0.0, False)
+    assert matched[:2] == ('sigma_bc', 1.0) and math.isnan(matched.sigma) and matched.matched
+
+
+def test_arms_of_several_scales(config):
+    found = settings.arms(changed(config, alphas=(0.5, 2), sigmas=(0.1, 0.2)))
+    assert [settings.arm_name(arm._asdict()) for arm in found] == [
+        'bc',
+        'sigma_bc 0.1',
+        'sigma_bc 0.2',
+        'sigma_bc matched 0.5',
+        'post_bc 0.5',
+        'sigma_bc matched 2',
+        'post_bc 2',
+    ]
+    found = settings.arms(changed(config, alphas=(0.5,), matched=False))
+    assert [arm.pretrain for arm in found] == ['bc', 'post_bc']
+    assert [arm.pretrain for arm in settings.arms(changed(config, alphas=()))] == ['bc']
+
+
+def test_the_name_of_an_arm_is_the_same_at_every_seed():
+    row = {'pretrain': 'sigma_bc', 'alpha': 1.0, 'sigma': 0.12345, 'matched': True}
+    assert settings.arm_name(row) == settings.arm_name(row | {'sigma': 0.2}) == 'sigma_bc matched 1'
+
+
+def test_a_point_changes_a_copy(config):
+    at = settings.at_point(config, {'pretrain.steps': 2000, 'env': 'lift', 'env_settings.horizon': 60})
+    assert (at.pretrain.steps, at.env, at.env_settings.horizon) == (2000, 'lift', 60)
+    assert (config.pretrain.steps, config.env, config.env_settings.horizon) == (6000, 'gate', None)
+    assert settings.fingerprint(at) != settings.fingerprint(config) == settings.fingerprint(default.get_config())
+
+
+@pytest.mark.parametrize(
+    'point', [{'nope': 1}, {'pretrain.nope': 1}, {'nope.steps': 1}, {'seeds': 'two'}, {'pretrain': 1}, {'seeds.x': 1}]
+)
+def test_a_point_that_does_not_fit_is_refused(config, point):
+    with pytest.raises(ValueError, match='does not fit the config') as refusal:
+        settings.at_point(config, point)
+    assert next(iter(point)) in str(refusal.value) and '\n' not in str(refusal.value)
+
+
+def test_an_unknown_key_is_refused(config):
+    with pytest.raises(AttributeError):
+        config.pretrain.nope = 1
+    with pytest.raises(AttributeError):
+        settings.at_point(config, {}).nope = 1
+
+
+@pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda path: path.name)
+def test_the_experiments_of_the_repository(path):
+    """Every argument's every point can be run."""
+    module = __import__(f'experiments.{path.stem}', fromlist=['get_config'])
+    for made in [module.get_config()] + ([module.get_config('smoke')] if path.stem != 'default' else []):
+        for point in settings.load_sweep(str(path)):
+            settings.check(settings.at_point(made, point))
+    if path.stem != 'default':
+        with pytest.raises(ValueError, match='nope'):
+            module.get_config('nope')
+
+
+def test_a_file_without_a_sweep_is_one_point(tmp_path):
+    file = tmp_path / 'experiment.py'
+    file.write_text('')
+    assert settings.load_sweep(str(file)) == settings.load_sweep(f'{file}:argument') == [{}]
+    file.write_text("def sweep():\n    return [{'seeds': 1}, {'seeds': 2}]\n")
+    assert settings.load_sweep(str(file)) == [{'seeds': 1}, {'seeds': 2}]
+
+
+@pytest.mark.parametrize('sweep', ['[]', '{}', '[1]', '{"seeds": 1}', 'None', '5'])
+def test_a_sweep_that_is_none_is_refused(tmp_path, sweep):
+    file = tmp_path / 'experiment.py'
+    file.write_text(f'def sweep():\n    return {sweep}\n')
+    with pytest.raises(ValueError, match=r'experiment\.py: sweep\(\) must return a non-empty list of dicts'):
+        settings.load_sweep(str(file))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'there is no file .*none\.py'):
+        settings.load_sweep(f'{tmp_path}/none.py:argument')
+
+
+def test_the_finetuner_by_name(config):
+    _, ppo, iterations = settings.finetuner(changed(config, finetune__reward='env'))
+    assert isinstance(ppo, PPOConfig) and ppo.reward == 'env' and iterations == config.dsrl_ppo.iterations_per_chunk
+    _, sac, decisions = settings.finetuner(changed(config, finetune__algorithm='dsrl_sac'))
+    assert isinstance(sac, SACConfig) and decisions == config.dsrl_sac.decisions_per_chunk
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'says'),
+    [
+        ('seeds', 0, 'config.seeds=0: must be at least 1'),
+        ('subset', -1, 'config.subset=-1: must be at least 0'),
+        ('record.episodes', 0, 'config.record.episodes=0'),
+        ('record.noise', -0.1, 'config.record.noise=-0.1'),
+        ('record.noise', math.nan, 'config.record.noise=nan'),
+        ('save_every', -1.0, 'config.save_every=-1.0'),
+        ('alphas', (1.0, 0.0), 'config.alphas holds 0.0'),
+        ('sigmas', (-0.1,), 'config.sigmas holds -0.1'),
+        ('posterior.members', 0, 'config.posterior.members=0'),
+        ('posterior.steps', 1100, 'config.posterior.steps=1100: must be a positive multiple of steps_per_chunk=250'),
+        ('posterior.bootstrap', 'nope', 'choose one of'),
+        ('posterior.covariance', 'nope', 'choose one of full, diagonal'),
+        ('posterior.head', 'nope', 'choose one of'),
+        ('posterior.activation', 'nope', 'activation'),
+        ('policy.family', 'nope', 'choose one of'),
+        ('policy.chunk', 0, 'chunk'),
+        ('pretrain.steps', 0, 'config.pretrain.steps=0: must be a positive multiple'),
+        ('pretrain.steps_per_chunk', 0, 'steps_per_chunk=0'),
+        ('pretrain.batch_size', 0, 'batch_size=0'),
+        ('pretrain.learning_rate', 0.0, 'config.pretrain.learning_rate=0.0: must be above 0'),
+        ('pretrain.weight_decay', -1.0, 'config.pretrain.weight_decay=-1.0'),
+        ('pretrain.ema_decay', 1.0, 'ema_decay=1.0'),
+        ('finetune.algorithm', 'nope', "config.finetune.algorithm='nope': choose one of dsrl_ppo, dsrl_sac, none"),
+        ('finetune.seeds', 0, 'config.finetune.seeds=0'),
+        ('finetune.chunks', 0, 'config.finetune.chunks=0'),
+        ('finetune.bound', 0.0, 'config.finetune.bound=0.0: must be above 0'),
+        ('finetune.reward', 'nope', 'choose one of success'),
+        ('finetune.reward', 'success_minus_one', 'discount'),
+        ('dsrl_ppo.groups', 7, 'must be a multiple of dsrl_ppo.groups=7'),
+        ('evaluate.episodes', 0, 'config.evaluate.episodes=0'),
+        ('evaluate.coverage_starts', 0, 'config.evaluate.coverage_starts=0'),
+        ('evaluate.coverage_rollouts', 0, 'config.evaluate.coverage_rollouts=0'),
+    ],
+)
+def test_values_that_cannot_be_run_are_refused_before_anything_is(config, name, value, says):
+    settings.check(config)
+    with pytest.raises(ValueError) as refusal:
+        settings.check(settings.at_point(config, {name: value}))
+    assert says in str(refusal.value) and '\n' not in str(refusal.value)
+
+
+def test_minibatches_that_do_not_divide_the_samples(config):
+    settings.check_horizon(config, horizon=20)
+    settings.check_horizon(changed(config, dsrl_ppo__minibatches=25), horizon=25)  # 25 decisions x 512 / 8
+    with pytest.raises(ValueError, match=r'minibatches=25: must divide the 1280 samples .* \(20 decisions x 512 env'):
+        settings.check_horizon(changed(config, dsrl_ppo__minibatches=25), horizon=20)
+    with pytest.raises(ValueError, match=r'the 448 samples .* \(7 decisions'):
+        settings.check_horizon(changed(config, dsrl_ppo__minibatches=3, policy__chunk=3), horizon=20)
+    settings.check_horizon(changed(config, dsrl_ppo__minibatches=3, dsrl_ppo__unroll=6), horizon=20)
+    settings.check_horizon(changed(config, dsrl_ppo__minibatches=25, finetune__algorithm='dsrl_sac'), horizon=20)
