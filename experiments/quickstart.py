@@ -14,6 +14,8 @@ def get_config(arg: str = '') -> ConfigDict:
     config = default.get_config()
     config.experiment = 'quickstart'
     config.env = 'gate'
+    config.seeds = 5
+    config.sigmas = (0.1,)
     if arg == 'smoke':
         config.seeds = 2
         config.posterior.members = 8
