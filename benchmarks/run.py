@@ -12,7 +12,9 @@ import os
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
+
+from postbc_jax import parallel
 
 SECTIONS = ('ensembles', 'decode', 'environments')
 AGAINST_TORCH = ('ensembles', 'decode')
@@ -34,6 +36,8 @@ def main(argv: list[str]) -> None:
     if load > 0.5:
         print(f'Note: {load:.1f} processes already share the {cores} cores. That slows PyTorch more than XLA: ratios')
         print('      from a busy machine flatter ours, and the share of the matmul rate is unsteady.')
+    logging.set_verbosity(logging.WARNING)
+    parallel.one_device_a_core()  # as the launchers do
     print(f'{"name":<20} {"unit":<15} {"ours":>10} {"peer":>10} {"ratio":>7}  peer')
     rows = []
     for name in _ONLY.value:

@@ -84,6 +84,7 @@ def start() -> None:
     signal.signal(signal.SIGTERM, lambda *_: _SIGTERMS.append(True))
     logging.set_verbosity(logging.WARNING)  # jax and orbax inform at length
     parallel.initialize()
+    parallel.one_device_a_core()
     if _CACHE.value:
         loop.compilation_cache(_CACHE.value)
 

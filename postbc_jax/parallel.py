@@ -21,6 +21,7 @@ from postbc_jax.types import Trainer
 
 LEARNER, DATA = 'learner', 'data'
 REPLICATED = P()
+_FORCED_DEVICES = 'xla_force_host_platform_device_count'
 
 
 def initialize() -> None:
@@ -44,6 +45,18 @@ def initialize() -> None:
         jax.distributed.initialize()
 
 
+def one_device_a_core() -> None:
+    """Makes every CPU core that this process may use a device of its own, where the CPU is what jax runs on.
+
+    Independent learners on a core each leave no core waiting for another, as the threads of one small matrix product
+    do: an ensemble of ten trains 1.1 (width 512) to 1.4 (width 64) times as fast on two cores. Does nothing in several
+    processes, or where XLA_FLAGS asks for a number of devices. Call before anything else touches jax.
+    """
+    if not jax.distributed.is_initialized() and _FORCED_DEVICES not in os.environ.get('XLA_FLAGS', ''):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+        jax.config.update('jax_num_cpu_devices', cores)
+
+
 def _integer_variable(name: str) -> int:
     value = os.environ.get(name, '')
     if not value.isdigit():
@@ -55,13 +68,18 @@ def mesh(learners: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Splits the devices (default: all, of every process) into a learner x data mesh for a population.
 
     The learner axis is the largest divisor of the device count that is at most `learners`; the data axis is the rest.
+    Of cores (one_device_a_core) no more are taken than there are learners: threads share one learner's work better.
 
     Raises:
       ValueError: learners < 1.
     """
     if learners < 1:
         raise ValueError(f'learners={learners}: a population has at least one learner')
-    devices = jax.devices() if devices is None else list(devices)
+    if devices is None:
+        devices = jax.devices()
+        if devices[0].platform == 'cpu' and jax.config.jax_num_cpu_devices > 0:
+            devices = devices[:learners]
+    devices = list(devices)
     n = len(devices)
     width = max(d for d in range(1, n + 1) if n % d == 0 and d <= learners)
     return jax.make_mesh((width, n // width), (LEARNER, DATA), (AxisType.Auto,) * 2, devices=devices)
