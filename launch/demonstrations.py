@@ -72,7 +72,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def prepare(point: Point, demos: Demos) -> Learning:
-    """Scaling, chunk windows, and the random subset of demonstrations that each seed learns from."""
+    """Scaling, chunk windows, and the random subset of demonstrations that each seed learns from.
+
+    The scaling is fitted to all demonstrations, also those that a seed does not learn from: a range of each dimension, so
+    that one set of normalised windows serves every seed and the arms' noise has the same units at each.
+    """
     size = point.config.subset or demos.episodes
     if not 1 <= size <= demos.episodes:
         raise ValueError(f'config.subset={size}: there are {demos.episodes} demonstrations; 0 takes all of them')

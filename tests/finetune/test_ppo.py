@@ -1,3 +1,5 @@
+"""PPO: what its parts compute by hand, and what it learns on probes whose values are known."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,29 +26,9 @@ CONFIG = PPOConfig(
 
 
 @pytest.fixture(scope='module')
-def population():
-    """A compiled population of one learner a probe, its mesh and its data."""
-    mesh = parallel.mesh(probes.PROBES)
-    kinds = parallel.shard(np.arange(probes.PROBES, dtype=np.int32), mesh, P('learner'))
-    return parallel.population(ppo.ppo(Probe, CONFIG), mesh), mesh, kinds
-
-
-@pytest.fixture(scope='module')
-def start(population):
-    """A function that makes the untrained state anew: run_chunk donates it."""
-    trainer, mesh, kinds = population
-    return lambda: trainer.init(parallel.learner_keys(jax.random.key(0), [0] * probes.PROBES, mesh), kinds)
-
-
-@pytest.fixture(scope='module')
-def trained(population, start):
-    """State and metrics after each of two chunks, as numpy."""
-    trainer, _, kinds = population
-    state, found = start(), []
-    for _ in range(2):
-        state, metrics = trainer.run_chunk(state, kinds)
-        found.append(jax.tree.map(probes.to_numpy, (state, metrics)))
-    return found
+def trainer():
+    """Of one learner; conftest.py trains one a probe with it."""
+    return ppo.ppo(Probe, CONFIG)
 
 
 def error(params, kind):
