@@ -74,8 +74,8 @@ def _names(text: str) -> tuple[str, ...]:
 def prepare(point: Point, demos: Demos) -> Learning:
     """Scaling, chunk windows, and the random subset of demonstrations that each seed learns from.
 
-    The scaling is fitted to all demonstrations, also those that a seed does not learn from: a range of each dimension, so
-    that one set of normalised windows serves every seed and the arms' noise has the same units at each.
+    The scaling is fitted to all demonstrations, also those that a seed does not learn from: only the range of each
+    dimension, so that one set of normalised windows serves every seed and noise has the same units at each.
     """
     size = point.config.subset or demos.episodes
     if not 1 <= size <= demos.episodes:
