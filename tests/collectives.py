@@ -38,4 +38,14 @@ def _replica_groups(line: str, devices: int) -> list[list[int]]:
         shape, dims = ([int(n) for n in iota[i].split(',')] for i in (1, 2))
         order = [int(n) for n in iota[3].split(',')] if iota[3] else range(len(dims))
         return np.arange(np.prod(dims)).reshape(dims).transpose(order).reshape(shape).tolist()
+    mesh = re.search(
+        r'replica_groups=mesh\[([^\]]+)\] \{([^}]*)\}', line
+    )  # jax 0.12: mesh['learner'=4,'data'=2] {'data'}
+    if mesh:
+        axes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
+        together = re.findall(r"'(\w+)'", mesh[2])
+        apart = [i for i, name in enumerate(axes) if name not in together]
+        order = apart + [i for i, name in enumerate(axes) if name in together]
+        each = int(np.prod([axes[name] for name in together]))
+        return np.arange(devices).reshape(tuple(axes.values())).transpose(order).reshape(-1, each).tolist()
     return [list(range(devices))]
