@@ -71,7 +71,12 @@ def get_config() -> ConfigDict:
             'hidden': (96, 96, 96),  # (3x512 / 3x1024 / 3x1024)
             'activation': 'relu',
             'train_steps': 100,  # diffusion: noise levels in training
-            'inference_steps': 8,  # denoising steps of one decision (8)
+            'inference_steps': 8,  # denoising steps of one decision (8); few steps play less noise than was trained
+            'layer_norm': False,
+            'time_features': 4,  # size of the time embedding, even
+            'clip': 1.0,  # diffusion: bound of the predicted clean chunk; cuts targets noised beyond it
+            'min_std': 0.01,  # gaussian: floor of the standard deviation
+            'chain_std': 0.1,  # diffusion, flow: floor of the stochastic chain's standard deviation
         }
     )
     config.pretrain = ConfigDict(
@@ -98,7 +103,9 @@ def get_config() -> ConfigDict:
             'algorithm': 'dsrl_ppo',  # dsrl_ppo, dsrl_sac or none
             'seeds': 1,
             'bound': 1.5,  # |noise| <= bound
-            'reward': 'success',  # success (0/1), success_minus_one (-1/0) or env (the environment's own)
+            # success (0/1), success_minus_one (-1/0) or env (the environment's own); '' is the algorithm's: success for
+            # dsrl_ppo, success_minus_one for dsrl_sac
+            'reward': '',
             'chunks': 10,  # compiled calls; each is followed by an evaluation
         }
     )
@@ -130,7 +137,10 @@ def get_config() -> ConfigDict:
             'updates_per_step': 20,  # after each step of all environments together (UTD 20)
             'batch_size': 256,
             'hidden': (256, 256, 256),  # (3x2048)
+            'activation': 'tanh',
             'learning_rate': 3e-4,
+            'temperature': 1.0,  # to begin with
+            'target_margin': 1.0,  # critics' targets stay within the possible returns by this margin
             'discount': 0.99,  # (.99 / .99 / .999)
             'tau': 0.005,
             'target_entropy': 0.0,

@@ -129,11 +129,12 @@ def finetuner(config: ConfigDict) -> tuple[Callable, PPOConfig | SACConfig, int]
     Raises:
       ValueError: an unknown config.finetune.algorithm.
     """
-    name, reward = config.finetune.algorithm, config.finetune.reward
+    name = config.finetune.algorithm
+    reward = {'reward': config.finetune.reward} if config.finetune.reward else {}  # else the algorithm's own
     if name == 'dsrl_ppo':
-        return ppo, PPOConfig(reward=reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
+        return ppo, PPOConfig(**reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
     if name == 'dsrl_sac':
-        return sac, SACConfig(reward=reward, **_fields(config.dsrl_sac)), config.dsrl_sac.decisions_per_chunk
+        return sac, SACConfig(**reward, **_fields(config.dsrl_sac)), config.dsrl_sac.decisions_per_chunk
     raise ValueError(f'config.finetune.algorithm={name!r}: choose one of dsrl_ppo, dsrl_sac, none')
 
 

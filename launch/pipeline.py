@@ -93,18 +93,20 @@ def fit_policies(point: Point, learning: Learning, residuals: np.ndarray) -> tup
     """Trains every arm at every seed as one population; returns their labels and the policies (L, ...)."""
     config = point.config
     point.progress.stage('policies')
+    begun = point.read_json('noise.json')  # a sigma measured again on another machine may differ in its last digit
     population, scales = [], []
     for seed in range(config.seeds):
         deviation = noise.deviation(residuals[seed])
         for arm in settings.arms(config):
             if arm.matched:
                 rms = noise_scale(learning, arm.alpha * deviation, seed)['rms_normalised']
-                arm = arm._replace(sigma=float(rms))
+                arm = arm._replace(sigma=begun[len(population)]['sigma'] if begun else float(rms))
             of_arm = arm.alpha * deviation if arm.pretrain == 'post_bc' else jnp.full_like(deviation, arm.sigma)
             population.append((seed, arm))
             scales.append(noise_scale(learning, of_arm, seed))
     labels = [arm._asdict() | {'seed': seed} for seed, arm in population]
-    point.write_json('noise.json', [label | _jsonable(found) for label, found in zip(labels, scales, strict=True)])
+    if not begun:
+        point.write_json('noise.json', [label | _jsonable(found) for label, found in zip(labels, scales, strict=True)])
     pretrain_config = settings.pretrain(
         config, settings.policy(config, point.env.observation_size, point.env.action_size)
     )

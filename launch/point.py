@@ -68,6 +68,11 @@ class Point:
             self.progress.end()
             writer.close()
 
+    def read_json(self, name: str) -> Any:
+        """What write_json wrote to DIR/name; None where nothing was."""
+        file = self.directory / name
+        return json.loads(file.read_text()) if file.exists() else None
+
     def write_json(self, name: str, value: Any) -> None:
         """Writes DIR/name, whole or not at all."""
         self._replace(name, json.dumps(value, indent=1, allow_nan=False) + '\n')
