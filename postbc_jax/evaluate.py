@@ -40,9 +40,8 @@ def rollouts(env: Env, policy: Acting, key: jax.Array, episodes: int) -> dict[st
     Raises:
       ValueError: episodes < 1 or not divisible, or the policy's chunk does not fit the environment.
     """
-    env = _chunked(env, policy)
     keys = parallel.row_keys(key, _local('episodes', episodes))
-    return jax.vmap(lambda k: _episode(env, policy, *_start_and_play(k)))(keys)
+    return _play_all(env, policy, *jax.vmap(_start_and_play)(keys))
 
 
 def coverage(env: Env, policy: Acting, key: jax.Array, starts: int, rollouts: int) -> dict[str, jax.Array]:
@@ -63,15 +62,16 @@ def coverage(env: Env, policy: Acting, key: jax.Array, starts: int, rollouts: in
     """
     if rollouts < 1:
         raise ValueError(f'evaluate: rollouts={rollouts} must be at least 1')
-    env = _chunked(env, policy)
 
-    def one_start(key):
+    def attempts(key):
         start, play = _start_and_play(key)
-        keys = jax.vmap(lambda j: jax.random.fold_in(play, j))(jnp.arange(rollouts))
-        played = jax.vmap(lambda k: _episode(env, policy, start, k))(keys)
-        return {'successes': jnp.sum(played['success']).astype(jnp.int32), 'region': played['region'][0]}
+        copy = jax.vmap(lambda j: (start, jax.random.fold_in(play, j)))
+        return copy(jnp.arange(rollouts))
 
-    return jax.vmap(one_start)(parallel.row_keys(key, _local('starts', starts)))
+    keys = jax.vmap(attempts)(parallel.row_keys(key, _local('starts', starts)))
+    played = _play_all(env, policy, *(k.reshape(-1) for k in keys))
+    success, region = (played[name].reshape(-1, rollouts) for name in ('success', 'region'))
+    return {'successes': jnp.sum(success, axis=1).astype(jnp.int32), 'region': region[:, 0]}
 
 
 def success_rates(success: np.ndarray, region: np.ndarray, regions: Sequence[str]) -> dict[str, Any]:
@@ -134,6 +134,13 @@ def _chunked(env: Env, policy: Acting) -> PlayChunks:
             f'evaluate: the policy gives chunks {chunk.shape}, the environment takes (T, {env.action_size})'
         )
     return PlayChunks(env, chunk.shape[0])
+
+
+def _play_all(env: Env, policy: Acting, starts: jax.Array, plays: jax.Array) -> dict[str, jax.Array]:
+    """Episodes with these keys (n,): all at once, or as many as a simulator on the host can step at once."""
+    env = _chunked(env, policy)
+    at_once = env.at_once if hasattr(env, 'at_once') else len(starts)
+    return jax.lax.map(lambda keys: _episode(env, policy, *keys), (starts, plays), batch_size=at_once)
 
 
 def _start_and_play(key: jax.Array) -> tuple[jax.Array, jax.Array]:

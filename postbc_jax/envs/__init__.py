@@ -6,10 +6,12 @@ from typing import Any
 import brax.envs
 from brax.envs.base import Env
 
+from postbc_jax.envs import hosted
 from postbc_jax.envs.brax_task import BraxTask
 from postbc_jax.envs.can import Can
 from postbc_jax.envs.chunks import PlayChunks
 from postbc_jax.envs.gate import Gate
+from postbc_jax.envs.host import HostEnv
 from postbc_jax.envs.lift import Lift
 from postbc_jax.envs.operators import Operator
 from postbc_jax.envs.record import record
@@ -17,7 +19,7 @@ from postbc_jax.envs.square import Square
 from postbc_jax.envs.task import Task
 from postbc_jax.envs.wrappers import FreshReset, wrap
 
-__all__ = ['TASKS', 'BraxTask', 'FreshReset', 'Operator', 'PlayChunks', 'Task', 'make', 'record', 'wrap']
+__all__ = ['TASKS', 'BraxTask', 'FreshReset', 'HostEnv', 'Operator', 'PlayChunks', 'Task', 'make', 'record', 'wrap']
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Gate, Lift, Can, Square)}
 
@@ -36,6 +38,8 @@ def make(name: str, **settings: Any) -> Env:
     Raises:
       ValueError: an unknown name or setting, or a value that the task refuses.
     """
+    if name.partition(':')[0] in hosted.INSTALLED_BY:
+        return hosted.make(name, **settings)
     kind = BraxTask if name.startswith('brax:') else TASKS.get(name)
     if kind is None:
         raise ValueError(f'env={name!r}: no such environment; there are {", ".join(TASKS)} and brax:NAME')

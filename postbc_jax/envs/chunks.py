@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 
+from postbc_jax.envs.host import HostEnv
+
 
 class PlayChunks(Wrapper):
     """Plays flat chunks (T*A,), the T actions one after the other.
@@ -45,6 +47,11 @@ class PlayChunks(Wrapper):
 
     def step(self, state: State, action: jax.Array) -> State:
         """Plays one chunk; action: (T*A,)."""
+        first = state.replace(info={k: v for k, v in state.info.items() if k != 'played'})
+        actions = action.reshape(self.chunk, self.env.action_size)
+        if isinstance(self.env, HostEnv):
+            last, played = self.env.play(first, actions)
+            return last.replace(info=last.info | {'played': played})
 
         def play(carry, action):
             state, total, played = carry
@@ -54,7 +61,5 @@ class PlayChunks(Wrapper):
             state = jax.tree.map(lambda new, old: jnp.where(live, new, old), after, state)
             return (state, total, played + live), None
 
-        first = state.replace(info={k: v for k, v in state.info.items() if k != 'played'})
-        actions = action.reshape(self.chunk, self.env.action_size)
         (last, total, played), _ = jax.lax.scan(play, (first, jnp.zeros_like(state.reward), jnp.int32(0)), actions)
         return last.replace(reward=total, info=last.info | {'played': played})

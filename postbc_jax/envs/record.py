@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,13 @@ def record(
     key: jax.Array,
     noise: float = 0.0,
     attempts: int = 8,
+    after_wave: Callable[[int, int], None] | None = None,
 ) -> Demos:
     """Plays the operators in turn (episode i by operator i mod M) and keeps successful episodes only.
 
-    All episodes are one vmapped rollout. An episode that failed is played again from another start, up to `attempts`
-    times; episode i depends on the key and i alone, so the first n of a longer recording are a recording of n.
+    All episodes are one vmapped rollout, or several where a simulator on the host steps so many at once. An episode
+    that failed is played again from another start, up to `attempts` times; episode i depends on the key and i alone,
+    so the first n of a longer recording are a recording of n.
     Keeping successes tilts the starts towards those that the operators master; at noise 0 they master nearly all.
 
     Args:
@@ -34,6 +36,7 @@ def record(
       key: typed key.
       noise: the operators' noise in action units, 0 for none.
       attempts: rollouts of an episode before giving up.
+      after_wave: called after every rollout with the episodes kept so far and those tried in this attempt.
 
     Returns:
       Demos with operators' names recorded; each ends with the step that succeeded (dones 1).
@@ -45,15 +48,25 @@ def record(
     _check(operators, episodes, noise, attempts)
     players = [operator.replace(noise=noise) for operator in operators.values()]
     turn = np.arange(episodes) % len(players)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves])[turn], *players)
+    stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *players)
+    wave = min(env.at_once if hasattr(env, 'at_once') else episodes, episodes)
     kept: dict[int, dict[str, np.ndarray]] = {}
     for attempt in range(attempts):
         again = jax.random.fold_in(key, attempt)
-        keys = jax.vmap(functools.partial(jax.random.fold_in, again))(jnp.arange(episodes))
-        steps = jax.tree.map(np.asarray, rollouts(env, stacked, keys))
-        ends = np.argmax(steps['dones'] > 0, axis=1)
-        for i in np.flatnonzero(steps['success'][np.arange(episodes), ends]):
-            kept.setdefault(int(i), {name: value[i, : ends[i] + 1] for name, value in steps.items()})
+        # A rollout's size is its compiled shape, so all are tried at once or in equal waves; only those still missing
+        # in waves, because there every episode costs its time.
+        missing = [i for i in range(episodes) if i not in kept] if wave < episodes else list(range(episodes))
+        for at in range(0, len(missing), wave):
+            rows = np.resize(missing[at : at + wave], wave)
+            keys = jax.vmap(functools.partial(jax.random.fold_in, again))(rows)
+            playing = jax.tree.map(lambda x, rows=rows: x[turn[rows]], stacked)
+            steps = jax.tree.map(np.asarray, rollouts(env, playing, keys))
+            ends = np.argmax(steps['dones'] > 0, axis=1)
+            for row in np.flatnonzero(steps['success'][np.arange(wave), ends]):
+                episode = {name: value[row, : ends[row] + 1] for name, value in steps.items()}
+                kept.setdefault(int(rows[row]), episode)
+            if after_wave:
+                after_wave(len(kept), min(at + wave, len(missing)))
         if len(kept) == episodes:
             break
     names = tuple(operators)

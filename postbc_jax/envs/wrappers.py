@@ -5,11 +5,15 @@ brax's own AutoResetWrapper replays each row's first start for ever, which would
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import Env, State, Wrapper
 from brax.envs.wrappers.training import EpisodeWrapper, VmapWrapper
 
+# The raw key of a start that nobody will use: an environment whose reset is costly may answer with anything.
+UNUSED = np.full(2, np.iinfo(np.uint32).max, np.uint32)
+
 # What is known about the episode that has just ended, and must outlive the reset.
-_KEPT = ('truncation', 'episode_done', 'episode_metrics', 'steps', 'played')
+_KEPT = ('truncation', 'episode_done', 'episode_metrics', 'steps', 'played', 'truncated')
 
 
 def wrap(env: Env, episode_length: int) -> Wrapper:
@@ -37,8 +41,9 @@ class FreshReset(Wrapper):
     'episode_done', 'episode_metrics', and PlayChunks' 'played') are those of the episode that ended; obs,
     pipeline_state and the rest of info ('region' too) are already those of the next one, as in brax. info['final_obs']
     is the obs that the step led to before any reset, which a bootstrap at a time-out needs. A row's n-th start depends
-    on its key and n alone, not on what was played before. A reset is computed at every step and selected: under vmap a
-    cond would do the same.
+    on its key and n alone, not on what was played before. An episode that the environment cut itself
+    (info['truncated'], see HostEnv) is a time-out too. A reset is computed at every step and selected: under vmap a
+    cond would do the same; rows that go on are reset with the key UNUSED.
     """
 
     def reset(self, rng: jax.Array) -> State:
@@ -55,8 +60,8 @@ class FreshReset(Wrapper):
         ended = self.env.step(state.replace(done=jnp.zeros_like(state.done), info=info), action)
 
         start, rest = _split(rng)
-        fresh = self.env.reset(start)
         done = ended.done > 0
+        fresh = self.env.reset(jnp.where(done[:, None], start, UNUSED))
 
         def select(new, old):
             return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), new, old)
@@ -66,6 +71,8 @@ class FreshReset(Wrapper):
             for name, value in ended.info.items()
         }
         info |= {'reset_rng': select(rest, rng), 'final_obs': ended.obs}
+        if 'truncated' in info:
+            info['truncation'] = jnp.maximum(info['truncation'], ended.done * info['truncated'])
         return ended.replace(
             pipeline_state=jax.tree.map(select, fresh.pipeline_state, ended.pipeline_state),
             obs=jax.tree.map(select, fresh.obs, ended.obs),
