@@ -14,6 +14,7 @@ import numpy as np
 from brax.envs.base import Env, State
 from flax import struct
 
+from postbc_jax.envs.callback import host_call
 from postbc_jax.envs.operators import Memory, Operator
 from postbc_jax.envs.pool import Pool
 from postbc_jax.envs.wrappers import UNUSED
@@ -120,7 +121,7 @@ class HostEnv(Env):
     def reset(self, rng: jax.Array) -> State:
         """Starts the episode of a raw key (2,); for the key UNUSED nothing is started and the state means nothing."""
         shapes = (_shape(self.observation_size), _shape(2, dtype=jnp.uint32))
-        obs, digest = jax.pure_callback(self._reset, shapes, rng, vmap_method='broadcast_all')
+        obs, digest = host_call(self._reset, shapes, rng)
         zero = jnp.zeros(())
         return State(
             pipeline_state=HostState(
@@ -155,9 +156,7 @@ class HostEnv(Env):
             **dict.fromkeys(('reward', 'ended', 'truncated', 'success', 'played'), scalar),
             'digest': _shape(2, dtype=jnp.uint32),
         }
-        found = jax.pure_callback(
-            self._play, shapes, *_told(episode), actions, state.done == 0, vmap_method='broadcast_all'
-        )
+        found = host_call(self._play, shapes, *_told(episode), actions, state.done == 0)
         played = found['played'].astype(jnp.int32)
         rows = jnp.arange(len(actions))
         # An episode that goes on beyond the horizon is a time-out: it will not be played again.
@@ -183,16 +182,14 @@ class HostEnv(Env):
 
     def act(self, state: State, operator: str) -> jax.Array:
         """The action (A,) of one of the simulator's own operators, at the present of the episode."""
-        return jax.pure_callback(
+        return host_call(
             functools.partial(self._act, operator),
             _shape(self.action_size),
             *_told(state.pipeline_state),
             state.done == 0,
-            vmap_method='broadcast_all',
         )
 
     def _reset(self, keys):
-        keys = np.asarray(keys)
         batch = keys.shape[:-1]
         keys = keys.reshape(-1, 2)
         obs, digests = self.pool.reset(keys, np.any(keys != UNUSED, axis=1))
@@ -238,8 +235,7 @@ def _told(episode: HostState) -> tuple[jax.Array, ...]:
     return episode.key, episode.digest, episode.steps, episode.actions, episode.obs
 
 
-def _flat(arguments) -> tuple[tuple[int, ...], list[np.ndarray]]:
-    """The batch's shape, and the arguments as numpy arrays with one batch dimension."""
-    arrays = [np.asarray(argument) for argument in arguments]
+def _flat(arrays: tuple[np.ndarray, ...]) -> tuple[tuple[int, ...], list[np.ndarray]]:
+    """The batch's shape, that of the last array, and all of them with one batch dimension."""
     batch = arrays[-1].shape
     return batch, [array.reshape(-1, *array.shape[len(batch) :]) for array in arrays]
