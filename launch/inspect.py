@@ -8,11 +8,11 @@ from absl import app, flags
 from postbc_jax import data
 from postbc_jax.data import describe
 
-_DEMOS = flags.DEFINE_string('demos', None, 'The file: robomimic HDF5 or flat npz.', required=True)
+_DEMOS = flags.DEFINE_string('demos', None, 'The file, or the folder of a Minari or LeRobot dataset.', required=True)
 _OBS_KEYS = flags.DEFINE_list(
     'obs_keys', [], 'Keys that make up an observation, in order; default: the format chooses.'
 )
-_MASK = flags.DEFINE_string('mask', None, 'Name of the subset under mask/ to look at; default: every demonstration.')
+_MASK = flags.DEFINE_string('mask', None, 'Name of the mask or split to look at; default: every demonstration.')
 _ACTION_BOUND = flags.DEFINE_float(
     'action_bound', 1.0, 'Actions must lie in [-action_bound, action_bound]; 0: any finite action.', lower_bound=0.0
 )

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from postbc_jax.data.atomic import replacing
-from postbc_jax.data.recording import Recording, assemble, listed, one_line, split
+from postbc_jax.atomic import replacing
+from postbc_jax.data.recording import Recording, assemble, listed, mask_faults, one_line, split
 from postbc_jax.data.validate import ACTION_BOUND, checked, validate
+from postbc_jax.data.vectors import Header, choose
 from postbc_jax.types import Demos
 
 ARRAYS = ('obs', 'actions', 'rewards', 'dones', 'episode')
 FORMAT = 'npz'
 # what numpy and zipfile raise on damaged files; MemoryError where a size is damaged
-_READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def load(
@@ -44,14 +45,12 @@ def read(path: str, obs_keys: Sequence[str] = (), mask: str | None = None) -> Re
     path = str(path)
     recording = Recording(path, FORMAT)
     if mask is not None:
-        what = f'mask {mask!r}: npz files hold no masks: leave it out, or write robomimic HDF5'
-        return recording._replace(faults=(f'{path}: {what}',))
+        return recording._replace(faults=tuple(mask_faults(path, mask)))
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays, faults = _arrays(path, file)
-    except _READ_ERRORS as error:
-        what = f'a zip file that cannot be opened as npz ({one_line(error)}): copy or write the whole file again'
-        return recording._replace(faults=(f'{path}: {what}',))
+    except READ_ERRORS as error:
+        return unreadable(path, FORMAT, error)
     absent = [key for key in ARRAYS if key not in arrays]
     if absent:
         if not faults:
@@ -63,19 +62,23 @@ def read(path: str, obs_keys: Sequence[str] = (), mask: str | None = None) -> Re
     flat = {key: arrays[key] for key in ARRAYS}
     episodes, found = split(path, flat, keys, names, _strings(arrays.get('operators')))
     faults += found
-    here = [key for key, _ in keys]
-    for key in obs_keys:
-        if key not in here:
-            faults.append(f'{path}: every demo: obs: no key {key!r}: choose from {listed(here)}')
-    chosen = tuple(obs_keys) or tuple(here)
+    there = {key: Header(flat['obs'].dtype.name, (*flat['obs'].shape[:1], size)) for key, size in keys}
+    chosen, others, wrong = choose(path, there, obs_keys)
+    faults += wrong
     episodes = tuple(e._replace(arrays={k: x for k, x in e.arrays.items() if _wanted(k, chosen)}) for e in episodes)
     return recording._replace(
         episodes=episodes,
         obs_keys=chosen,
-        other_keys={key: f'{flat["obs"].dtype} of dimension {n}' for key, n in keys if key not in chosen},
+        other_keys=others,
         env_args=str(arrays.get('env_args', '{}')),
         faults=tuple(faults),
     )
+
+
+def unreadable(path: str, form: str, error: Exception) -> Recording:
+    """The recording of a file on which numpy or zipfile raised one of READ_ERRORS."""
+    what = f'a zip file that cannot be opened as npz ({one_line(error)}): copy or write the whole file again'
+    return Recording(path, form, faults=(f'{path}: {what}',))
 
 
 def save(path: str, demos: Demos, action_bound: float | None = ACTION_BOUND) -> None:
@@ -110,7 +113,7 @@ def _arrays(path: str, file) -> tuple[dict[str, np.ndarray], list[str]]:
     for key in file.files:
         try:
             arrays[key] = np.asarray(file[key])
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             remedy = 'write numbers or text, not objects' if 'pickle' in str(error) else 'write the whole file again'
             name = key if key.isprintable() else repr(key)
             faults.append(f'{path}: {name}: cannot be read ({one_line(error)}): {remedy}')

@@ -61,6 +61,12 @@ def one_line(thing: object) -> str:
     return ' '.join(str(thing).split())
 
 
+def mask_faults(path: str, mask: str | None) -> list[str]:
+    """What is wrong with a mask of a format that has none; at most one line."""
+    what = 'files of this format hold no masks: leave it out, or save the demos as robomimic HDF5 with masks'
+    return [] if mask is None else [f'{path}: mask {mask!r}: {what}']
+
+
 def split(
     path: str,
     arrays: dict[str, np.ndarray],

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 import h5py
 import numpy as np
 
-from postbc_jax.data.atomic import replacing
+from postbc_jax.atomic import replacing
+from postbc_jax.data import hdf5
 from postbc_jax.data.recording import Episode, Recording, assemble, listed, one_line
 from postbc_jax.data.validate import ACTION_BOUND, checked, validate
+from postbc_jax.data.vectors import header
 from postbc_jax.types import Demos
 
 # robomimic's low-dimensional configurations, in their order: one arm, and two
@@ -21,8 +23,6 @@ ONE_ARM_KEYS = ('robot0_eef_pos', 'robot0_eef_quat', 'robot0_gripper_qpos', 'obj
 TWO_ARM_KEYS = (*ONE_ARM_KEYS[:3], 'robot1_eef_pos', 'robot1_eef_quat', 'robot1_gripper_qpos', 'object')
 OPERATOR_MASKS = ('better', 'okay', 'worse')  # multi-human files name their groups of operators so
 FORMAT = 'robomimic HDF5'
-# what h5py raises on damaged files; MemoryError where a size is damaged
-_READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, MemoryError)
 
 
 def load(
@@ -47,12 +47,10 @@ def read(path: str, obs_keys: Sequence[str] = (), mask: str | None = None) -> Re
     """Reads what there is and collects what is wrong with the file's structure; raises nothing for its content."""
     path = str(path)
     try:
-        # 'best-effort': shared file systems often cannot lock, and nothing is written here
-        with h5py.File(path, 'r', locking='best-effort') as file:
+        with hdf5.opened(path) as file:
             return _Reader(path, file, obs_keys, mask).recording()
-    except _READ_ERRORS as error:
-        what = f'HDF5 that cannot be read ({one_line(error)}): copy or download the whole file again'
-        return Recording(path, FORMAT, faults=(f'{path}: {what}',))
+    except hdf5.READ_ERRORS as error:
+        return hdf5.unreadable(path, FORMAT, error)
 
 
 class _Reader:
@@ -66,11 +64,11 @@ class _Reader:
     def recording(self) -> Recording:
         if not isinstance(self.file.get('data'), h5py.Group):
             self.fault(
-                f"no group 'data'; the file holds: {listed(_names(self.file))}: not a robomimic file, convert it"
+                f"no group 'data'; the file holds: {listed(hdf5.names(self.file))}: not a robomimic file, convert it"
             )
             return Recording(self.path, FORMAT, faults=tuple(self.faults))
         self.data = self.file['data']
-        demos = sorted(_names(self.data), key=_number)
+        demos = sorted(hdf5.names(self.data), key=hdf5.number)
         masks = self.masks(demos)
         wanted = self.masked(demos, masks)
         obs_keys, other_keys = self.keys(wanted)
@@ -94,11 +92,11 @@ class _Reader:
     def masks(self, demos: Sequence[str]) -> dict[str, tuple[str, ...]]:
         group = self.file.get('mask')
         masks = {}
-        for name in _names(group) if isinstance(group, h5py.Group) else ():
+        for name in hdf5.names(group) if isinstance(group, h5py.Group) else ():
             names = group.get(name)
             if not isinstance(names, h5py.Dataset):
                 continue
-            masks[name] = tuple(dict.fromkeys(_text(n) for n in np.atleast_1d(names[()]).ravel()))
+            masks[name] = tuple(dict.fromkeys(hdf5.text(n) for n in np.atleast_1d(names[()]).ravel()))
             absent = [n for n in masks[name] if n not in demos]
             if absent and name != self.mask:
                 self.notes.append(
@@ -121,14 +119,14 @@ class _Reader:
                 self.fault(
                     repr(name), f'named by mask {self.mask!r}, but not among the {len(demos)} demos: mend the mask'
                 )
-        return sorted((name for name in names if name in demos), key=_number)
+        return sorted((name for name in names if name in demos), key=hdf5.number)
 
     def keys(self, demos: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
         """The keys to read, and what the others hold. A key of any demo counts, so that one which lacks it is named."""
         groups = [group for group in map(self.obs, demos) if group is not None]
         if not groups:
             return self.chosen, {}
-        holds = {key: _shape(group.get(key)) for group in groups[::-1] for key in _names(group)}
+        holds = {key: _shape(group.get(key)) for group in groups[::-1] for key in hdf5.names(group)}
         low = tuple(sorted(set().union(*map(_low_dim, groups))))
         standard = next((keys for keys in (TWO_ARM_KEYS, ONE_ARM_KEYS) if set(keys) <= set(low)), low)
         keys = self.chosen or self.own_keys() or standard
@@ -139,7 +137,7 @@ class _Reader:
 
     def own_keys(self) -> tuple[str, ...]:
         try:
-            keys = json.loads(_text(self.data.attrs.get('obs_keys', '[]')))
+            keys = json.loads(hdf5.text(self.data.attrs.get('obs_keys', '[]')))
         except ValueError:
             return ()
         return tuple(keys) if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else ()
@@ -157,7 +155,7 @@ class _Reader:
         obs = self.obs(name)
         if obs is None:
             remedy = "extract observations first (robomimic's dataset_states_to_obs.py)"
-            self.fault(name, f"no group 'obs'; the demo holds: {listed(_names(demo))}: {remedy}")
+            self.fault(name, f"no group 'obs'; the demo holds: {listed(hdf5.names(demo))}: {remedy}")
         for key in obs_keys if obs is not None else ():
             node = obs.get(key)
             if not isinstance(node, h5py.Dataset):
@@ -173,14 +171,14 @@ class _Reader:
             if isinstance(demo.get(key), h5py.Dataset):
                 self.array(arrays, name, key, demo[key])
             else:
-                self.fault(name, f'no {key}; the demo holds: {listed(_names(demo))}: write {key} of one row a step')
+                self.fault(name, f'no {key}; the demo holds: {listed(hdf5.names(demo))}: write {key} of one row a step')
         self.samples(name, demo, arrays.get('actions'))
-        return Episode(name, arrays, _text(demo.attrs.get('operator', operator)))
+        return Episode(name, arrays, hdf5.text(demo.attrs.get('operator', operator)))
 
     def array(self, arrays: dict[str, np.ndarray], name: str, key: str, dataset: h5py.Dataset) -> None:
         try:
             x = np.asarray(dataset[()])
-        except _READ_ERRORS as error:
+        except hdf5.READ_ERRORS as error:
             self.fault(name, key, f'cannot be read ({one_line(error)}): copy or download the whole file again')
             return
         arrays[key] = x[:, None] if key.startswith('obs/') and x.ndim == 1 else x
@@ -196,7 +194,7 @@ class _Reader:
     def env_args(self) -> str:
         if 'env_args' not in self.data.attrs:
             self.notes.append("data has no attribute 'env_args': which environment this is, is not known")
-        return _text(self.data.attrs.get('env_args', '{}'))
+        return hdf5.text(self.data.attrs.get('env_args', '{}'))
 
 
 def save(
@@ -266,33 +264,10 @@ def _check_names(path: str, demos: Demos, masks: Mapping[str, Sequence[str]]) ->
             raise ValueError(f'{path}: mask {name!r}: {what}: choose from {demos.names[0]} ... {demos.names[-1]}')
 
 
-def _number(name: str) -> tuple[float, str]:
-    digits = re.search(r'\d+$', name)
-    return (int(digits.group()) if digits else float('inf'), name)
-
-
-def _text(value) -> str:
-    return value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
-
-
-def _names(group: h5py.Group) -> list[str]:
-    names = list(group)
-    for name in names:
-        if not (isinstance(name, str) and name.isprintable()):
-            raise ValueError(f'{group.name} has an entry named {name!r}')
-    return names
-
-
 def _low_dim(obs: h5py.Group) -> tuple[str, ...]:
-    nodes = {key: obs.get(key) for key in sorted(_names(obs))}
-    return tuple(
-        k for k, x in nodes.items() if isinstance(x, h5py.Dataset) and x.ndim in (1, 2) and x.dtype.kind in 'biuf'
-    )
+    nodes = {key: obs.get(key) for key in sorted(hdf5.names(obs))}
+    return tuple(key for key, node in nodes.items() if isinstance(node, h5py.Dataset) and header(node).vector)
 
 
 def _shape(node) -> str:
-    if not isinstance(node, h5py.Dataset):
-        return 'not a dataset'
-    if node.ndim <= 2:
-        return f'{node.dtype} of dimension {node.shape[1] if node.ndim == 2 else 1}'
-    return f'{"an image" if node.ndim == 4 else "an array"}, {node.dtype} of shape {node.shape[1:]} a step'
+    return str(header(node)) if isinstance(node, h5py.Dataset) else 'not a dataset'

@@ -4,7 +4,9 @@ Used by every reader and writer of a format, by whoever makes Demos in memory, a
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from postbc_jax.types import Demos
 
 ACTION_BOUND = 1.0  # robomimic's actions lie in [-1, 1]
 ACTION_TOLERANCE = 1e-3  # of the bound: room for what was stored in half precision
+_KINDS = {1: 'robosuite', 2: 'gymnasium'}  # robomimic's numbers of a type of environment
 
 
 def validate(demos: Demos, path: str, action_bound: float | None = ACTION_BOUND) -> Demos:
@@ -55,6 +58,55 @@ def check_env(demos: Demos, obs_size: int, action_size: int, path: str) -> None:
             f"{path}: every demo: actions: dimension {actions}, but the environment's is {action_size}: "
             'choose the environment in which the demos were recorded'
         )
+
+
+def check_origin(recorded: str, env_args: Mapping[str, Any], path: str, other_env: bool = False) -> tuple[str, ...]:
+    """Refuses demos of another environment, where both are known by name; versions may differ.
+
+    Args:
+      recorded: the demos' env_args, JSON text.
+      env_args: those of the environment that the policies will act in.
+      path: the file the demos come from, for the messages.
+      other_env: whether another environment is meant.
+
+    Returns:
+      A line where settings that both name differ, or where the environment is another.
+
+    Raises:
+      ValueError: the environment is another, and that is not meant.
+    """
+    theirs = json.loads(recorded)
+    (kind, name), (our_kind, our_name) = map(_environment, (theirs, env_args))
+    if not name or not our_name:
+        return ()
+    if _bare(name) != _bare(our_name) or (kind and our_kind and kind != our_kind):
+        was, now = (repr(n) + (f' of {k}' if k else '') for k, n in ((kind, name), (our_kind, our_name)))
+        where = f'{path}: recorded in {was}, but the policies would act in {now}'
+        if other_env:
+            return (f'{where}: as config.allow_other_env has it',)
+        prefix = {'robosuite': 'robosuite:', 'gymnasium': 'gymnasium:', 'brax': ''}
+        same = f'--config.env={prefix[kind]}{name if kind == "brax" else _bare(name)}' if kind in prefix else 'that one'
+        raise ValueError(f'{where}: choose {same}, or --config.allow_other_env=True where the two are known to agree')
+    ours, theirs = (args.get('env_kwargs') for args in (json.loads(json.dumps(env_args)), theirs))
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return ()
+    differ = [key for key in ours.keys() & theirs.keys() if ours[key] != theirs[key]]
+    differ = sorted(key for key in differ if not re.search('render|camera', key))
+    if not differ:
+        return ()
+    settings = (f'{key}={theirs[key]!r:.60}, not {ours[key]!r:.60}' for key in differ)
+    return (f'{path}: recorded with other settings of the environment: {"; ".join(settings)}',)
+
+
+def _environment(env_args: Mapping[str, Any]) -> tuple[str, str]:
+    """(kind, name), '' where it is not said."""
+    kind, name = (env_args.get(key) or '' for key in ('type', 'env_name'))
+    return _KINDS.get(kind, kind) if isinstance(kind, int | str) else '', name if isinstance(name, str) else ''
+
+
+def _bare(name: str) -> str:
+    """An environment's name without its module or ours for its kind: 'Lift' of 'robosuite:Lift'."""
+    return name.rpartition(':')[2]
 
 
 def checked(recording: Recording, action_bound: float | None = ACTION_BOUND) -> Recording:

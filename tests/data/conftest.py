@@ -39,3 +39,18 @@ def same():
             assert getattr(a, key) == getattr(b, key), key
 
     return check
+
+
+@pytest.fixture
+def refusal():
+    """Asserts that a format refuses to load a path in one line that names the path and every word."""
+
+    def check(form, path, *words: str, **kwargs) -> None:
+        with pytest.raises(ValueError) as error:
+            form.load(path, **kwargs)
+        line = str(error.value)
+        assert '\n' not in line
+        for word in (str(path), *words):
+            assert word in line, f'{word!r} is not in {line!r}'
+
+    return check

@@ -9,6 +9,42 @@ import pytest
 from postbc_jax import data
 from postbc_jax.data import npz, robomimic
 
+STEPS = np.arange(40)
+OGBENCH = {
+    'observations': np.sin(STEPS[:, None] * [1.0, 2.0, 3.0]),
+    'actions': np.cos(STEPS[:, None] * [1.0, 2.0]),
+    'terminals': STEPS % 10 == 9,
+}
+
+
+def write_d4rl(path, _):
+    with h5py.File(path, 'w') as file:
+        for key, x in (OGBENCH | {'rewards': 0.1 * STEPS, 'timeouts': STEPS == 14}).items():
+            file[key] = x
+
+
+def write_minari(path, _):
+    with h5py.File(path, 'w') as file:
+        for n in range(3):
+            file[f'episode_{n}/observations/a'] = OGBENCH['observations'][: n + 6]
+            file[f'episode_{n}/actions'] = OGBENCH['actions'][: n + 5]
+            for key in ('rewards', 'terminations', 'truncations'):
+                file[f'episode_{n}/{key}'] = np.zeros(n + 5)
+
+
+def write_ogbench(path, _):
+    with open(path, 'wb') as file:
+        np.savez(file, **OGBENCH)
+
+
+WRITERS = {
+    'robomimic HDF5': robomimic.save,
+    'npz': npz.save,
+    'Minari HDF5': write_minari,
+    'D4RL HDF5': write_d4rl,
+    'OGBench npz': write_ogbench,
+}
+
 
 def test_formats_are_told_apart_by_content(tmp_path, demos, same):
     hdf5, zipped = tmp_path / 'a.npz', tmp_path / 'b.hdf5'  # names that mislead
@@ -16,6 +52,23 @@ def test_formats_are_told_apart_by_content(tmp_path, demos, same):
     npz.save(zipped, demos)
     same(data.load(hdf5), demos)
     same(data.load(str(zipped)), demos)
+
+
+@pytest.mark.parametrize('name', WRITERS)
+def test_every_format_is_told_by_content(tmp_path, demos, name):
+    path = tmp_path / 'demos'
+    WRITERS[name](path, demos)
+    recording = data.read(path)
+    assert recording.format == name
+    assert recording.faults == ()
+
+
+def test_hdf5_and_npz_of_no_format_are_refused_with_what_they_hold(tmp_path, refusal):
+    with h5py.File(tmp_path / 'a.hdf5', 'w') as file:
+        file['states'] = np.zeros(3)
+    np.savez(tmp_path / 'b.npz', states=np.zeros(3))
+    refusal(data, tmp_path / 'a.hdf5', "no group 'data'", 'the file holds: states')
+    refusal(data, tmp_path / 'b.npz', 'no obs', 'the file holds: states')
 
 
 def test_user_block_before_hdf5(tmp_path, demos, same):
@@ -75,11 +128,11 @@ def test_arguments_reach_the_reader(tmp_path, demos):
         data.load(path)
 
 
-@pytest.mark.parametrize('form', [robomimic, npz])
-def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, demos, form):
+@pytest.mark.parametrize('name', WRITERS)
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, demos, name):
     """Random bytes anywhere in the file: never another exception, never a second line."""
     path = tmp_path / 'demos'
-    form.save(path, demos)
+    WRITERS[name](path, demos)
     good, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
     for _ in range(150):
         content, at = bytearray(good), rng.integers(len(good))

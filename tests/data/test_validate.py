@@ -1,9 +1,11 @@
 """Demos made in memory: what fits together passes untouched, what does not is refused by name and number."""
 
+import json
+
 import numpy as np
 import pytest
 
-from postbc_jax.data.validate import check_env, validate
+from postbc_jax.data.validate import check_env, check_origin, validate
 
 
 def test_good_demos_pass_untouched(demos):
@@ -61,3 +63,60 @@ def test_environment_dimensions(demos):
         check_env(demos, 19, 2, 'here')
     with pytest.raises(ValueError, match='here: every demo: actions: dimension 2, .*is 7'):
         check_env(demos, 5, 7, 'here')
+
+
+ROBOSUITE = {
+    'env_name': 'Lift',
+    'env_version': '1.4.1',
+    'type': 1,
+    'env_kwargs': {'control_freq': 20, 'robots': ['Panda']},
+}
+OURS = {'env_name': 'lift', 'env_version': '1', 'type': 'brax', 'env_kwargs': {'horizon': 60}}
+FETCH = {'env_name': 'FetchReach-v4', 'type': 'gymnasium', 'env_kwargs': {}}
+
+
+@pytest.mark.parametrize(
+    ('recorded', 'env', 'says'),
+    [
+        (ROBOSUITE, OURS, "would act in 'lift' of brax: choose --config.env=robosuite:Lift, or"),
+        (ROBOSUITE, OURS | {'env_name': 'Lift'}, "'Lift' of robosuite, but the policies would act in 'Lift' of brax"),
+        (OURS, ROBOSUITE, 'choose --config.env=lift, or --config.allow_other_env=True'),
+        (OURS | {'env_name': 'can'}, OURS | {'env_name': 'square'}, "'can' of brax, but"),
+        (ROBOSUITE | {'env_name': 'PickPlaceCan'}, ROBOSUITE, 'choose --config.env=robosuite:PickPlaceCan'),
+        (FETCH, FETCH | {'env_name': 'FetchPush-v4'}, 'choose --config.env=gymnasium:FetchReach-v4'),
+        ({'env_name': 'elsewhere'}, OURS, "recorded in 'elsewhere', but the policies would act in 'lift' of brax"),
+        ({'env_name': 'Kitchen', 'type': 3}, OURS, "recorded in 'Kitchen' of 3"),
+    ],
+)
+def test_demos_of_another_environment_are_refused(recorded, env, says):
+    with pytest.raises(ValueError) as error:
+        check_origin(json.dumps(recorded), env, 'here')
+    assert str(error.value).startswith('here: recorded in ') and says in str(error.value)
+    (note,) = check_origin(json.dumps(recorded), env, 'here', other_env=True)
+    assert note.startswith('here: recorded in ') and 'allow_other_env' in note
+
+
+@pytest.mark.parametrize(
+    ('recorded', 'env'),
+    [
+        ({}, OURS),
+        ({'env_name': 'Lift', 'type': 1}, {}),
+        ({'env_name': 7, 'type': []}, OURS),
+        (ROBOSUITE, ROBOSUITE | {'env_version': '1.5.2'}),
+        ({'env_name': 'Lift'}, ROBOSUITE | {'env_name': 'robosuite:Lift'}),
+        (FETCH | {'env_name': 'gymnasium:FetchReach-v4', 'type': 2}, FETCH),
+        (FETCH, FETCH | {'env_name': 'gymnasium_robotics:FetchReach-v4'}),
+        (FETCH | {'env_kwargs': None}, FETCH | {'env_kwargs': {'a': 1}}),
+    ],
+)
+def test_the_same_environment_or_an_unknown_one_passes(recorded, env):
+    assert check_origin(json.dumps(recorded), env, 'here') == ()
+
+
+def test_other_settings_of_the_same_environment_are_said():
+    kwargs = {'control_freq': 10, 'has_renderer': True, 'camera_names': [], 'only_theirs': 1, 'robots': ['Panda']}
+    ours = ROBOSUITE | {
+        'env_kwargs': {'control_freq': 20, 'has_renderer': False, 'camera_names': None, 'robots': ('Panda',)}
+    }
+    (note,) = check_origin(json.dumps(ROBOSUITE | {'env_kwargs': kwargs}), ours, 'here')
+    assert note == 'here: recorded with other settings of the environment: control_freq=10, not 20'

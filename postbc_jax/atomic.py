@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all; used by every format that is written.
+"""Writing a file whole or not at all; used by whatever is written in one piece: demonstrations, rows, settings, report.
 
 The bytes go to a temporary file beside the target, which it replaces only when it is complete and on the disk.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[str]:
+def replacing(path: str | os.PathLike) -> Iterator[str]:
     """Yields the name of a temporary file; on success it becomes `path`, on any failure nothing is left of it.
 
     Raises:
@@ -23,7 +23,7 @@ def replacing(path: str) -> Iterator[str]:
     if os.path.isdir(path):
         raise ValueError(f'{path}: is a folder: give the name of a file')
     # not tempfile, whose files nobody else may read
-    temporary = os.path.join(folder, f'.{name}.{uuid.uuid4().hex}')
+    temporary = os.path.join(folder, f'.{name}.{uuid.uuid4().hex}.tmp')
     try:
         yield temporary
         with open(temporary, 'rb+') as file:
@@ -33,3 +33,9 @@ def replacing(path: str) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def write(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file, text as UTF-8; raises as `replacing` does."""
+    with replacing(path) as temporary, open(temporary, 'wb') as file:
+        file.write(content.encode() if isinstance(content, str) else content)

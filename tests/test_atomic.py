@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from postbc_jax.data.atomic import replacing
+from postbc_jax.atomic import replacing, write
 
 
 def test_success_replaces(tmp_path):
@@ -33,3 +33,18 @@ def test_wrong_places_are_refused(tmp_path):
         pass
     with pytest.raises(ValueError, match='is a folder'), replacing(str(tmp_path)):
         pass
+
+
+@pytest.mark.parametrize(('content', 'found'), [('½\n', '½\n'.encode()), (b'\x00', b'\x00')])
+def test_text_and_bytes(tmp_path, content, found):
+    write(tmp_path / 'a', content)
+    assert (tmp_path / 'a').read_bytes() == found
+
+
+def test_it_is_on_the_disk_before_it_takes_the_place(tmp_path, monkeypatch):
+    done = []
+    for name in ('fsync', 'replace'):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (done.append(name), real(*args))[1])
+    write(tmp_path / 'a', 'new')
+    assert done == ['fsync', 'replace']
