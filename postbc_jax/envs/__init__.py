@@ -31,9 +31,10 @@ def make(name: str, **settings: Any) -> Env:
     """Builds an environment by name.
 
     Args:
-      name: 'gate', 'lift', 'can', 'square', or 'brax:NAME' for any environment of brax.
-      settings: the constructor's arguments: of the task, or, for brax, of BraxTask (success_metric and
-        success_threshold are required).
+      name: 'gate', 'lift', 'can', 'square', 'brax:NAME' for any environment of brax, or a simulator of another package:
+        'gymnasium:ID', 'metaworld:TASK', 'ogbench:ENVIRONMENT', 'robosuite:TASK'.
+      settings: the constructor's arguments: of the task; for brax, of BraxTask (success_metric and success_threshold
+        are required); for a simulator, HostEnv's and those of `make` in its file of simulators/.
 
     Raises:
       ValueError: an unknown name or setting, or a value that the task refuses.
@@ -42,7 +43,8 @@ def make(name: str, **settings: Any) -> Env:
         return hosted.make(name, **settings)
     kind = BraxTask if name.startswith('brax:') else TASKS.get(name)
     if kind is None:
-        raise ValueError(f'env={name!r}: no such environment; there are {", ".join(TASKS)} and brax:NAME')
+        kinds = ', '.join(f'{kind}:NAME' for kind in hosted.INSTALLED_BY)
+        raise ValueError(f'env={name!r}: no such environment; there are {", ".join(TASKS)} and brax:NAME, {kinds}')
     if kind is BraxTask:
         settings = {'brax_name': name.removeprefix('brax:')} | settings
     try:

@@ -4,7 +4,6 @@ rolled out in and finetuned in.
 A step is one host callback for the whole batch (under vmap, scan and shard_map), which worker processes answer.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -116,7 +115,7 @@ class HostEnv(Env):
         """The scripted demonstrators by name; none where nobody wrote any."""
         if self._operators is not None:
             return self._operators(self)
-        return {name: OwnOperator(env=self, name=name) for name in self.spec.operators}
+        return {name: OwnOperator(env=self, index=index) for index, name in enumerate(self.spec.operators)}
 
     def reset(self, rng: jax.Array) -> State:
         """Starts the episode of a raw key (2,); for the key UNUSED nothing is started and the state means nothing."""
@@ -180,14 +179,10 @@ class HostEnv(Env):
         )
         return after, played
 
-    def act(self, state: State, operator: str) -> jax.Array:
-        """The action (A,) of one of the simulator's own operators, at the present of the episode."""
-        return host_call(
-            functools.partial(self._act, operator),
-            _shape(self.action_size),
-            *_told(state.pipeline_state),
-            state.done == 0,
-        )
+    def act(self, state: State, operator: jax.Array) -> jax.Array:
+        """The action (A,) of the simulator's own operator of this index, at the present of the episode."""
+        live = state.done == 0
+        return host_call(self._act, _shape(self.action_size), *_told(state.pipeline_state), operator, live)
 
     def _reset(self, keys):
         batch = keys.shape[:-1]
@@ -200,9 +195,9 @@ class HostEnv(Env):
         found = self.pool.play(*arguments, last=self.horizon)
         return {name: value.reshape((*batch, *value.shape[1:])) for name, value in found.items()}
 
-    def _act(self, operator: str, *arguments):
+    def _act(self, *arguments):
         batch, arguments = _flat(arguments)
-        return self.pool.act(operator, *arguments).reshape((*batch, -1))
+        return self.pool.act(*arguments).reshape((*batch, -1))
 
 
 @struct.dataclass
@@ -211,11 +206,11 @@ class OwnOperator(Operator):
 
     Attributes:
       env: the environment.
-      name: what the simulator calls it.
+      index: its place among the operators that the simulator names.
     """
 
     env: HostEnv = struct.field(pytree_node=False, default=None)
-    name: str = struct.field(pytree_node=False, default='')
+    index: int = 0
 
     def init(self, state: State, key: jax.Array) -> Memory:
         """None: what it remembers is in the simulator."""
@@ -223,7 +218,7 @@ class OwnOperator(Operator):
 
     def __call__(self, state: State, memory: Memory, key: jax.Array) -> tuple[jax.Array, Memory]:
         """Its action (A,), with noise."""
-        action = self.env.act(state, self.name)
+        action = self.env.act(state, jnp.asarray(self.index, jnp.int32))
         return action + self.noise * jax.random.normal(key, action.shape), memory
 
 

@@ -10,6 +10,8 @@ from postbc_jax.envs.host import HostEnv
 # kind: (the package that must be there, what installs it)
 INSTALLED_BY = {
     'gymnasium': ('gymnasium', "pip install 'postbc_jax[gymnasium]'"),
+    'metaworld': ('metaworld', "pip install 'postbc_jax[metaworld]'"),
+    'ogbench': ('ogbench', "pip install 'postbc_jax[ogbench]'"),
     'robosuite': ('robosuite', 'make install-robosuite'),
 }
 _ADAPTER = tuple(
@@ -18,7 +20,7 @@ _ADAPTER = tuple(
 
 
 def make(name: str, **settings: Any) -> HostEnv:
-    """Builds 'gymnasium:ID' or 'robosuite:TASK'.
+    """Builds 'gymnasium:ID', 'metaworld:TASK', 'ogbench:ENVIRONMENT' or 'robosuite:TASK'.
 
     Args:
       name: as in `name`.

@@ -114,12 +114,14 @@ class Pool:
             'digest': names,
         }
 
-    def act(self, operator: str, keys, digests, steps, history, obs, live) -> np.ndarray:
-        """What the simulators' own operator does now: (B, A), 0 where not live. Arguments as for play."""
+    def act(self, keys, digests, steps, history, obs, operators, live) -> np.ndarray:
+        """What the simulators' own operators, of these indices (B,), do now: (B, A), 0 where not live."""
         actions = np.zeros((len(keys), len(self.spec.action_low)), np.float32)
         with self.lock:
             requests = self._present(keys, digests, steps, history, obs, np.zeros((len(keys), 0)), live)
-            for row, found in self._ask('act', requests, operator).items():
+            for row, (fields, _) in requests.items():
+                fields.append(self.spec.operators[operators[row]])
+            for row, found in self._ask('act', requests).items():
                 actions[row] = found
                 self.slots.hold(requests[row][0][0], digests[row].tobytes())
         return actions
@@ -145,14 +147,14 @@ class Pool:
         if self.failure:
             raise HostError(self.failure)
 
-    def _ask(self, request: str, requests: dict, operator: str | None = None) -> dict[int, np.ndarray]:
+    def _ask(self, request: str, requests: dict) -> dict[int, np.ndarray]:
         """Sends rows to the workers of their slots, all at once, and gathers what they answer: {row: array}."""
         shares: dict[int, list[int]] = collections.defaultdict(list)
         for row, (fields, _) in requests.items():
             shares[fields[0] % self.count].append(row)
         for index, rows in shares.items():
             worker = self._worker(index)
-            fields = [requests[row][0] + ([operator] if operator else []) for row in rows]
+            fields = [requests[row][0] for row in rows]
             try:
                 if not worker.opened:
                     send(worker.socket, ['open', self.module, self.settings])

@@ -60,7 +60,7 @@ class GymnasiumSimulator:
             obs_keys=tuple((key, parts[key].shape[0]) for key in self.keys),
             action_low=tuple(map(float, action.low)),
             action_high=tuple(map(float, action.high)),
-            horizon=gymnasium.spec(id).max_episode_steps,
+            horizon=gymnasium.spec(id.rpartition(':')[2]).max_episode_steps,
             env_args={
                 'env_name': id,
                 'env_version': gymnasium.__version__,
@@ -92,7 +92,13 @@ class GymnasiumSimulator:
                 'name what says success by --config.env_settings.success_key, or give a function by '
                 '--config.env_settings.success=MODULE:FUNCTION'
             )
-        return bool(np.all(info[self.success_key]))
+        success = np.asarray(info[self.success_key])
+        if success.size != 1:
+            raise ValueError(
+                f'info[{self.success_key!r}] is {success.tolist()}, not one truth value: give a function of it by '
+                '--config.env_settings.success=MODULE:FUNCTION'
+            )
+        return bool(success)
 
 
 def register(id: str) -> None:

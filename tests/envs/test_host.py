@@ -156,7 +156,7 @@ def test_an_evaluation_between_leaves_the_training_as_it_was(monkeypatch):
         unroll(env, raw_keys(4, seed=wave + 1), jnp.ones((20, 4, 2)))
     sent = []
     ask = env.pool._ask
-    monkeypatch.setattr(env.pool, '_ask', lambda r, q, o=None: sent.extend(f[2] for f, _ in q.values()) or ask(r, q, o))
+    monkeypatch.setattr(env.pool, '_ask', lambda r, q: sent.extend(f[2] for f, _ in q.values()) or ask(r, q))
     state = jax.vmap(env.step)(state, jnp.ones((4, 2)))
     assert sent == [False] * 4  # nothing had to be played again
     np.testing.assert_array_equal(state.obs[:, 1], 2)
@@ -172,16 +172,18 @@ def test_rows_that_go_on_are_not_reset():
 
 def test_its_own_operator_acts_with_noise():
     env = clockwork(succeed_at=3)
-    (operator,) = env.operators().values()
+    operator, still = env.operators().values()
     state = env.step(env.reset(raw_keys(1)[0]), jnp.zeros(2))
     action, _ = operator(state, operator.init(state, jax.random.key(0)), jax.random.key(0))
     np.testing.assert_array_equal(action, [0.25, 1])
+    np.testing.assert_array_equal(still(state, (), jax.random.key(0))[0], [0, 0])
     noisy, _ = operator.replace(noise=0.1)(state, (), jax.random.key(0))
     np.testing.assert_allclose(noisy - action, 0.1 * jax.random.normal(jax.random.key(0), (2,)), atol=1e-6)
 
     demos = envs.record(env, env.operators(), 6, jax.random.key(0))
-    assert demos.episodes == 6 and set(demos.operators) == {'steady'}
-    np.testing.assert_array_equal(demos.actions, [[0.25, t] for _ in range(6) for t in (0, 1, 1)])
+    assert demos.operators == ('steady', 'still') * 3
+    steady = [[0.25, t] for t in (0, 1, 1)]  # record clips to [-1, 1]
+    np.testing.assert_array_equal(demos.actions, (steady + [[0, 0]] * 3) * 3)
 
 
 def test_the_state_is_a_brax_state_of_arrays():

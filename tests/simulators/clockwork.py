@@ -31,7 +31,7 @@ class Clockwork:
             action_high=(1.0, 2.0),
             horizon=horizon,
             env_args={'env_name': 'Clockwork', 'env_version': '1', 'type': 'test', 'env_kwargs': {}},
-            operators=('steady',),
+            operators=('steady', 'still'),
         )
 
     def reset(self, seed):
@@ -65,4 +65,4 @@ class Clockwork:
             time.sleep(1000)
 
     def act(self, operator):
-        return np.array([0.25, self.steps], np.float32)
+        return np.array([0.25, self.steps] if operator == 'steady' else [0, 0], np.float32)
