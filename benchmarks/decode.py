@@ -1,7 +1,7 @@
 """The latency of one decision: decoding a chunk from noise, against the same network in PyTorch eager.
 
-Rows of `make bench`: flow (8 Euler steps) and diffusion (8 DDIM steps of 100), 3 x 512, obs 19, chunk 4 x 7, for one
-observation (a robot) and 256 (a batch of environments).
+Rows of `make bench`: flow (8 steps) and diffusion (8 steps of 100), 3 x 512, obs 19, chunk 4 x 7, for one observation
+(a robot) and 256 (a batch of environments).
 """
 
 import statistics

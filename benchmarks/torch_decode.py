@@ -36,22 +36,21 @@ class Network(nn.Module):
 
 
 def decoder(config: PolicyConfig, params: dict, schedule: sampler.Schedule) -> Callable:
-    """decode(obs (B, O), noise (B, D)) -> chunks (B, D), normalised: DDIM for diffusion, Euler steps for flow."""
+    """decode(obs (B, O), noise (B, D)) -> chunks (B, D), normalised, by DPM-Solver++(2M) along the schedule."""
     network = Network(params, config.time_features)
     steps = [[torch.tensor(float(v)) for v in step] for step in zip(*schedule, strict=True)]
 
     @torch.no_grad()
     def decode(obs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        x = noise
-        for time, signal, scale, next_signal, next_scale in steps:
+        x, before = noise, torch.zeros_like(noise)
+        for time, signal, scale, next_signal, next_scale, trend in steps:
             out = network(x, time, obs)
-            if config.family == 'flow':
-                x = x + (scale - next_scale) * out
-                continue
-            clean = (x - scale * out) / signal
-            if config.clip is not None:
+            clean = x + scale * out if config.family == 'flow' else (x - scale * out) / signal
+            if config.family == 'diffusion' and config.clip is not None:
                 clean = clean.clamp(-config.clip, config.clip)
-            x = next_signal * clean + next_scale * (x - signal * clean) / scale
+            ahead = clean + trend * (clean - before)
+            x = next_signal * ahead + next_scale * (x - signal * ahead) / scale
+            before = clean
         return x
 
     return decode

@@ -14,7 +14,8 @@ def get_config() -> ConfigDict:
     config.seed = 0  # root of every random number
     config.seeds = 3  # pretraining seeds: own demonstrations, posterior, initialisation and batches each
 
-    # The environment: gate, lift, can, square, or any of brax as brax:NAME.
+    # The environment: gate, lift, can, square, any of brax as brax:NAME, of Gymnasium as gymnasium:ID, of robosuite as
+    # robosuite:TASK.
     config.env = 'gate'
     config.env_settings = ConfigDict(  # unset ones are the environment's own; ones that it does not take are refused
         {
@@ -26,6 +27,12 @@ def get_config() -> ConfigDict:
             'success_threshold': config_dict.placeholder(float),  # ... is at least this ...
             'below': config_dict.placeholder(bool),  # ... or, where True, at most this
             'sparse': config_dict.placeholder(bool),  # brax:NAME: False keeps its own reward
+            'at_once': config_dict.placeholder(int),  # simulators: environments of a learner that evaluation steps at once
+            'workers': config_dict.placeholder(int),  # simulators: processes; one a core
+            'timeout': config_dict.placeholder(float),  # simulators: seconds until a silent process counts as hung
+            'arguments': config_dict.placeholder(str),  # gymnasium:ID, robosuite:TASK: of its constructor, as JSON
+            'success_key': config_dict.placeholder(str),  # gymnasium:ID: the entry of info that says success ...
+            'success': config_dict.placeholder(str),  # ... or MODULE:FUNCTION, called with (env, info)
             'backend': config_dict.placeholder(str),  # brax:NAME: generalized, positional, spring or mjx, as it allows
         }
     )
@@ -34,6 +41,7 @@ def get_config() -> ConfigDict:
     config.demos = ''  # robomimic HDF5 or npz; '' records scripted operators
     config.obs_keys = ''  # comma-separated; '' is robomimic's low-dimensional order
     config.mask = ''  # name of a filter in the file's mask/ group
+    config.allow_other_env = False  # True takes a file that says it was recorded in another environment than config.env
     config.action_bound = 1.0  # actions beyond it by more than 1e-3 are refused; 0 turns the check off
     config.record = ConfigDict(
         {
@@ -71,7 +79,7 @@ def get_config() -> ConfigDict:
             'hidden': (96, 96, 96),  # (3x512 / 3x1024 / 3x1024)
             'activation': 'relu',
             'train_steps': 100,  # diffusion: noise levels in training
-            'inference_steps': 8,  # denoising steps of one decision (8); few steps play less noise than was trained
+            'inference_steps': 8,  # denoising steps of one decision (8); fewer play less noise than was trained
             'layer_norm': False,
             'time_features': 4,  # size of the time embedding, even
             'clip': 1.0,  # diffusion: bound of the predicted clean chunk; cuts targets noised beyond it

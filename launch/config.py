@@ -3,17 +3,23 @@
 First in every launcher. All checks that need no data are made here, before anything is written.
 """
 
+import contextlib
 import dataclasses
-import hashlib
+import functools
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from brax.envs.base import Env
 from ml_collections import ConfigDict
 
+from launch import errors
+from launch.arms import Arm
+from postbc_jax import envs
 from postbc_jax.finetune.ppo import PPOConfig, ppo
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.policies import PolicyConfig
@@ -33,34 +39,21 @@ _AT_LEAST_1 = (
 _AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'save_every')
 
 
-class ArmLabel(NamedTuple):
-    """One arm of the comparison as results.jsonl names it.
-
-    Attributes:
-      pretrain: bc, sigma_bc or post_bc.
-      alpha: the posterior noise's weight; of a matched arm, that of the PostBC arm whose noise rms it takes.
-      sigma: standard deviation of isotropic noise in normalised action units; nan until a matched arm's is known.
-      matched: whether sigma is taken from a PostBC arm.
-    """
-
-    pretrain: str
-    alpha: float = 0.0
-    sigma: float = 0.0
-    matched: bool = False
-
-
-def arms(config: ConfigDict) -> list[ArmLabel]:
+def arms(config: ConfigDict) -> list[Arm]:
     """bc, then sigma_bc at each sigma, then for each alpha the matched sigma_bc and post_bc itself."""
     for name in ('alphas', 'sigmas'):
-        for value in config[name]:
+        values = tuple(config[name])
+        for value in values:
             if not value > 0:
-                raise ValueError(f'config.{name} holds {value}: noise scales are positive; bc is always an arm')
-    found = [ArmLabel('bc')]
-    found += [ArmLabel('sigma_bc', sigma=float(sigma)) for sigma in config.sigmas]
+                raise ValueError(f'config.{name}={values}: {value} is not positive; bc is always an arm')
+            if values.count(value) > 1:
+                raise ValueError(f'config.{name}={values}: {value} is there {values.count(value)} times; an arm each')
+    found = [Arm('bc')]
+    found += [Arm('sigma_bc', sigma=float(sigma)) for sigma in config.sigmas]
     for alpha in config.alphas:
         if config.matched:
-            found.append(ArmLabel('sigma_bc', alpha=float(alpha), sigma=float('nan'), matched=True))
-        found.append(ArmLabel('post_bc', alpha=float(alpha)))
+            found.append(Arm('sigma_bc', sigma=float('nan'), matched_alpha=float(alpha)))
+        found.append(Arm('post_bc', alpha=float(alpha)))
     return found
 
 
@@ -93,22 +86,47 @@ def at_point(config: ConfigDict, point: dict[str, Any]) -> ConfigDict:
     return config.lock()
 
 
-def fingerprint(config: ConfigDict) -> str:
-    """A short name of a config's content, in results and work directories."""
-    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+def environment(config: ConfigDict) -> Env:
+    """The bare environment; configs that ask for the same one share it.
+
+    A simulator with several kinds of observation is asked for config.obs_keys.
+
+    Raises:
+      ValueError: there is no such environment, or it refuses its settings.
+    """
+    given = {name: value for name, value in config.env_settings.items() if value is not None}
+    if config.obs_keys and ':' in config.env and not config.env.startswith('brax:'):
+        given.setdefault('obs_keys', config.obs_keys)
+    try:
+        return made(config.env, json.dumps(given, sort_keys=True))
+    except ValueError as error:
+        said = errors.refusal(error)
+        if said is None:
+            raise
+        said = said.removeprefix(f'env={config.env!r}').lstrip(':, ')
+        raise ValueError(f'config.env={config.env!r}: {said}') from error
+
+
+@functools.cache
+def made(name: str, settings: str) -> Env:
+    """envs.make with the settings as JSON text. made.cache_clear() forgets simulators that have failed."""
+    return envs.make(name, **json.loads(settings))
 
 
 def policy(config: ConfigDict, obs_size: int, action_size: int) -> PolicyConfig:
-    return PolicyConfig(obs_size=obs_size, action_size=action_size, **_fields(config.policy))
+    with _named(config, 'policy'):
+        return PolicyConfig(obs_size=obs_size, action_size=action_size, **_fields(config.policy))
 
 
 def ensemble(config: ConfigDict) -> EnsembleConfig:
-    return EnsembleConfig(**_fields(config.posterior, leave_out=('members', 'covariance')))
+    with _named(config, 'posterior'):
+        return EnsembleConfig(**_fields(config.posterior, leave_out=('members', 'covariance')))
 
 
 def pretrain(config: ConfigDict, policy: PolicyConfig) -> PretrainConfig:
     fields = _fields(config.pretrain, leave_out=('learning_rate', 'weight_decay'))
-    return PretrainConfig(policy=policy, covariance=config.posterior.covariance, **fields)
+    with _named(config, 'pretrain', 'posterior'):
+        return PretrainConfig(policy=policy, covariance=config.posterior.covariance, **fields)
 
 
 def chunks(config: ConfigDict, stage: str) -> int:
@@ -131,26 +149,19 @@ def finetuner(config: ConfigDict) -> tuple[Callable, PPOConfig | SACConfig, int]
     """
     name = config.finetune.algorithm
     reward = {'reward': config.finetune.reward} if config.finetune.reward else {}  # else the algorithm's own
-    if name == 'dsrl_ppo':
-        return ppo, PPOConfig(**reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
-    if name == 'dsrl_sac':
-        return sac, SACConfig(**reward, **_fields(config.dsrl_sac)), config.dsrl_sac.decisions_per_chunk
+    with _named(config, name, 'finetune'):
+        if name == 'dsrl_ppo':
+            return ppo, PPOConfig(**reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
+        if name == 'dsrl_sac':
+            return sac, SACConfig(**reward, **_fields(config.dsrl_sac)), config.dsrl_sac.decisions_per_chunk
     raise ValueError(f'config.finetune.algorithm={name!r}: choose one of dsrl_ppo, dsrl_sac, none')
-
-
-def arm_name(row: Mapping[str, Any]) -> str:
-    """A short name of the arm that a row (of ArmLabel's columns) belongs to, without numbers that differ by seed."""
-    if row['matched']:
-        return f'sigma_bc matched {row["alpha"]:g}'
-    scale = {'bc': '', 'sigma_bc': f' {row["sigma"]:g}', 'post_bc': f' {row["alpha"]:g}'}
-    return row['pretrain'] + scale[row['pretrain']]
 
 
 def check(config: ConfigDict) -> None:
     """Refuses what can be refused before anything is recorded, trained or written.
 
     Raises:
-      ValueError: a value that cannot be run; the message names it.
+      ValueError: a value that cannot be run; the message begins with config.NAME=VALUE.
     """
     arms(config)
     for names, least in ((_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
@@ -162,6 +173,11 @@ def check(config: ConfigDict) -> None:
         value = _get(config, name)
         if not value > 0:
             raise ValueError(f'config.{name}={value}: must be above 0')
+    if not config.demos and config.subset > config.record.episodes:
+        raise ValueError(
+            f'config.subset={config.subset}: only config.record.episodes={config.record.episodes} demonstrations are '
+            'recorded; 0 takes all of them'
+        )
     for stage in ('posterior', 'pretrain'):
         chunks(config, stage)
     ensemble(config)
@@ -180,16 +196,24 @@ def check_horizon(config: ConfigDict, horizon: int) -> None:
     Raises:
       ValueError: the minibatches do not divide the samples of a group.
     """
-    if config.finetune.algorithm != 'dsrl_ppo':
-        return
-    ppo = config.dsrl_ppo
-    decisions = ppo.unroll or math.ceil(horizon / config.policy.chunk)
-    samples = decisions * ppo.environments // ppo.groups
-    if samples % ppo.minibatches:
-        raise ValueError(
-            f'config.dsrl_ppo.minibatches={ppo.minibatches}: must divide the {samples} samples of a group '
-            f'({decisions} decisions x {ppo.environments} environments / {ppo.groups} groups)'
-        )
+    if config.finetune.algorithm == 'dsrl_ppo':
+        _, ppo_config, _ = finetuner(config)
+        with _named(config, 'dsrl_ppo'):
+            ppo_config.group_samples(math.ceil(horizon / config.policy.chunk))
+
+
+@contextlib.contextmanager
+def _named(config: ConfigDict, *sections: str) -> Iterator[None]:
+    """Refusals of the library's settings with the names that they have here: 'hidden=(0,): ...' becomes
+    'config.posterior.hidden=(0,): ...', where posterior is the first of the sections to have a hidden."""
+    try:
+        yield
+    except ValueError as error:
+        found = re.fullmatch(r'(?:\w+\.)?(\w+)(=.*)', str(error))
+        section = next((name for name in sections if found and found[1] in config[name]), None)
+        if section is None:
+            raise
+        raise ValueError(f'config.{section}.{found[1]}{found[2]}') from None
 
 
 def _get(config: ConfigDict, name: str) -> Any:

@@ -8,8 +8,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from brax.envs.base import Env
+from ml_collections import ConfigDict
 
 from launch.point import Point
+from launch.progress import Progress
 from postbc_jax import data, envs
 from postbc_jax.data import bootstrap, normaliser, robomimic, validate, windows
 from postbc_jax.types import Demos
@@ -22,13 +25,11 @@ class Learning(NamedTuple):
       windows: the demonstrations, normalised, numpy.
       normaliser: the scaling, which is stored with the policies.
       mask: (S, N), 1 at the steps of the seed's subset.
-      episodes: E.
     """
 
     windows: windows.Windows
     normaliser: normaliser.Normaliser
     mask: np.ndarray
-    episodes: int
 
 
 def demonstrations(point: Point) -> Demos:
@@ -38,10 +39,10 @@ def demonstrations(point: Point) -> Demos:
     bound = config.action_bound or None
     path = config.demos or str(point.directory / 'demos.hdf5')
     if not config.demos and not (point.directory / 'demos.hdf5').exists():
-        chosen = _operators(point)
-        recorded = envs.record(env, chosen, config.record.episodes, point.key('record'), config.record.noise)
-        robomimic.save(path, recorded, action_bound=bound)
+        record(path, config, env, point.key('record'), point.progress)
     demos = data.load(path, _names(config.obs_keys), config.mask or None, bound)
+    for note in validate.check_origin(demos.env_args, env.env_args(), path, config.allow_other_env):
+        point.progress.note(f'note: {note}')
     validate.check_env(demos, env.observation_size, env.action_size, path)
     theirs, ours = ([name for name, _ in keys] for keys in (demos.obs_keys, env.obs_keys))
     if theirs != ours and sorted(theirs) == sorted(ours):  # the sizes agree, but the policy would be shown nonsense
@@ -55,9 +56,32 @@ def demonstrations(point: Point) -> Demos:
     return demos
 
 
-def _operators(point: Point) -> dict[str, envs.Operator]:
+def record(path: str, config: ConfigDict, env: Env, key: jax.Array, progress: Progress) -> None:
+    """Records config.record's scripted demonstrations to robomimic HDF5, with a mask for each operator.
+
+    Raises:
+      ValueError: nobody scripted demonstrations of the environment, or its operators fail too often.
+    """
+    operators = _operators(config, env)
+    episodes = config.record.episodes
+    progress.begin(episodes)
+    progress.chunk(0, episodes, {})
+    demos = envs.record(
+        env,
+        operators,
+        episodes,
+        key,
+        config.record.noise,
+        after_wave=lambda kept, tried: progress.chunk(kept, episodes, {'tried': tried}),
+    )
+    named = list(zip(demos.names, demos.operators, strict=True))
+    masks = {operator: [name for name, by in named if by == operator] for operator in set(demos.operators)}
+    robomimic.save(path, demos, masks, action_bound=config.action_bound or None)
+
+
+def _operators(config: ConfigDict, env: Env) -> dict[str, envs.Operator]:
     """The scripted operators that the config names, or all of the environment's."""
-    config, there = point.config, point.env.operators()
+    there = env.operators()
     if not there:
         raise ValueError(f'config.env={config.env}: nobody scripted demonstrations of it: give --config.demos=FILE')
     names = _names(config.record.operators) or tuple(there)
@@ -84,4 +108,4 @@ def prepare(point: Point, demos: Demos) -> Learning:
     keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
     masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
     cut = windows.windows(demos, scaling, point.config.policy.chunk)
-    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]), demos.episodes)
+    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]))

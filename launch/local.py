@@ -1,42 +1,66 @@
 """Runs every point of an experiment here, one after the other, and then the report:
 python -m launch.local --config=experiments/NAME.py[:arg] --workdir=DIR [--config.key=value].
 
-A point that fails is named at the end; the others run. Started again, it goes on where it was.
+A point that fails is named at the end; the others run. Started again, it goes on where it was. DIR/results.jsonl then
+holds the rows of all points of a sweep.
 """
 
 import sys
+import traceback
 from pathlib import Path
 
 import jax
 
 from launch import config as settings
-from launch import run
+from launch import errors, run
 from launch.report import make_report
+from launch.workdir import directory_of
+from postbc_jax import loop, metrics
 
 
 def main() -> None:
     run.start()
     (config, points), workdir = run.load(), Path(run.WORKDIR.value)
     loud = jax.process_index() == 0
-    for point in points:  # all are checked before the first is run
-        settings.check(settings.at_point(config, point))
+    for index in range(len(points)):  # all are checked before the first is run
+        run.prepare(config, points, index)
     failed = []
     for index, point in enumerate(points):
         if loud and len(points) > 1:
             print(f'point {index}, {index + 1} of {len(points)}: {_text(point)}', flush=True)
         try:
             run.run_point(config, points, index, workdir)
-        except (ValueError, FloatingPointError) as error:
+        except loop.Preempted:
+            raise
+        except Exception as error:
             if len(points) == 1:
                 raise
             failed.append(index)
+            settings.made.cache_clear()  # a simulator that has failed once answers nobody
             if loud:
-                print(f'error: point {index}: {error}', file=sys.stderr, flush=True)
+                said = errors.refusal(error) or ''.join(traceback.format_exception(error)).rstrip()
+                print(f'error: point {index}: {said}', file=sys.stderr, flush=True)
+    if len(points) > 1:
+        gather(points, workdir)
     if loud and workdir.is_dir():
         print(f'report: {make_report(workdir)}', flush=True)
     if failed:
         numbers = ', '.join(map(str, failed))
         raise ValueError(f'{len(failed)} of {len(points)} points failed: {numbers}')
+
+
+def gather(points: list[dict], workdir: Path) -> None:
+    """Writes workdir/results.jsonl: the rows of all points, each after its point's number and settings.
+
+    Columns are added in front: 'point', and 'config.NAME' for what the sweep sets there.
+    """
+    rows = []
+    for index, point in enumerate(points):
+        file = directory_of(workdir, index, len(points)) / 'results.jsonl'
+        head = {'point': index} | {f'config.{name}': value for name, value in point.items()}
+        rows += [head | row for row in (metrics.read(file) if file.exists() else [])]
+    if workdir.is_dir():
+        metrics.write(workdir / 'results.jsonl', rows)
 
 
 def _text(point: dict) -> str:

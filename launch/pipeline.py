@@ -11,6 +11,8 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from launch import config as settings
+from launch import scales
+from launch.arms import arm_of
 from launch.demonstrations import Learning, demonstrations, prepare
 from launch.point import Point
 from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
@@ -37,23 +39,28 @@ def run(point: Point) -> None:
     if (point.directory / 'checkpoints').exists():
         point.progress.note(f'{point.directory}: begun before, goes on from its checkpoints')
     learning = prepare(point, demonstrations(point))
-    residuals = fit_posterior(point, learning)
-    labels, policies = fit_policies(point, learning, residuals)
+    factors = fit_posterior(point, learning)
+    labels, policies = fit_policies(point, learning, factors)
     untouched = evaluate_policies(point, labels, policies)
     finetune(point, labels, policies, untouched)
     point.write_json('done.json', {'stages': STAGES})
 
 
 def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
-    """Trains the S x K ensemble members as one population; returns residuals (S, N, K, T, A) at the demo states."""
+    """Trains the S x K ensemble members as one population; returns factors (S, M, R, T, A) of their covariance.
+
+    They are at the steps of each seed's own demonstrations, M the most that a seed has; a seed with fewer repeats its
+    last, which is never drawn.
+    """
     config, seeds, members = point.config, point.config.seeds, point.config.posterior.members
     point.progress.stage('posterior')
     ensemble_config = settings.ensemble(config)
     population = [(seed, member) for seed in range(seeds) for member in range(members)]
-    mesh = parallel.mesh(len(population))
+    trainer = ensemble(ensemble_config)
+    mesh = parallel.mesh(len(population), divides=trainer.rows)
     stage = loop.Stage(
         name='posterior',
-        trainer=parallel.population(ensemble(ensemble_config), mesh),
+        trainer=parallel.population(trainer, mesh),
         mesh=mesh,
         labels=[{'seed': seed, 'member': member} for seed, member in population],
         chunks=settings.chunks(config, 'posterior'),
@@ -69,51 +76,52 @@ def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
     outcome = point.run(stage, keys, shared)
     predictors = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
     seed_of = np.array([seed for seed, _ in population])
-    residuals = np.stack(
+    steps = scales.steps_of(learning)
+    longest = max(map(len, steps))
+    padded = [np.pad(of_seed, (0, longest - len(of_seed)), mode='edge') for of_seed in steps]  # one compiled program
+    factors = np.stack(
         [
             np.asarray(
-                noise.residuals(jax.tree.map(lambda x, s=seed: x[seed_of == s], predictors), learning.windows.obs)
+                noise.factors(jax.tree.map(lambda x, s=seed: x[seed_of == s], predictors), learning.windows.obs[at])
             )
-            for seed in range(seeds)
+            for seed, at in enumerate(padded)
         ]
     )
-    scales = [noise_scale(learning, noise.deviation(residuals[seed]), seed)['rms'] for seed in range(seeds)]
-    point.progress.say(f'{seeds} seeds x {members} members; std {np.mean(scales):.3f} in action units')
-    return residuals
+    rms = [scales.trained(learning, noise.deviation(factors[seed]), seed)['rms'] for seed in range(seeds)]
+    point.progress.say(f'{seeds} seeds x {members} members; std {np.mean(rms):.3f} in action units')
+    return factors
 
 
-def noise_scale(learning: Learning, deviation: jax.Array, seed: int) -> dict[str, np.ndarray]:
-    """noise.scale of deviations (N, T, A) at the states of the seed's demonstrations."""
-    action_scale = learning.normaliser.action_scale()
-    found = noise.scale(deviation, learning.windows, action_scale, jnp.asarray(learning.mask[seed]))
-    return jax.tree.map(np.asarray, found)
+def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple[list[dict], Policy]:
+    """Trains every arm at every seed as one population; returns their labels and the policies (L, ...).
 
-
-def fit_policies(point: Point, learning: Learning, residuals: np.ndarray) -> tuple[list[dict], Policy]:
-    """Trains every arm at every seed as one population; returns their labels and the policies (L, ...)."""
+    noise.json is written before training, for a restart needs a matched arm's sigma, and again with what is played.
+    """
     config = point.config
     point.progress.stage('policies')
     begun = point.read_json('noise.json')  # a sigma measured again on another machine may differ in its last digit
-    population, scales = [], []
+    population, found = [], []
     for seed in range(config.seeds):
-        deviation = noise.deviation(residuals[seed])
+        deviation = noise.deviation(factors[seed])
         for arm in settings.arms(config):
-            if arm.matched:
-                rms = noise_scale(learning, arm.alpha * deviation, seed)['rms_normalised']
-                arm = arm._replace(sigma=begun[len(population)]['sigma'] if begun else float(rms))
+            if arm.matched_alpha:
+                rms = scales.trained(learning, arm.matched_alpha * deviation, seed)['rms_normalised']
+                arm = arm._replace(sigma=begun[len(population)]['sigma'] if begun else rms)
             of_arm = arm.alpha * deviation if arm.pretrain == 'post_bc' else jnp.full_like(deviation, arm.sigma)
             population.append((seed, arm))
-            scales.append(noise_scale(learning, of_arm, seed))
+            found.append(scales.trained(learning, of_arm, seed))
     labels = [arm._asdict() | {'seed': seed} for seed, arm in population]
     if not begun:
-        point.write_json('noise.json', [label | _jsonable(found) for label, found in zip(labels, scales, strict=True)])
+        begun = [label | scale for label, scale in zip(labels, found, strict=True)]
+        point.write_json('noise.json', begun)
     pretrain_config = settings.pretrain(
         config, settings.policy(config, point.env.observation_size, point.env.action_size)
     )
-    mesh = parallel.mesh(len(population))
+    trainer = pretraining.pretrain(pretrain_config)
+    mesh = parallel.mesh(len(population), divides=trainer.rows)
     stage = loop.Stage(
         name='pretrain',
-        trainer=parallel.population(pretraining.pretrain(pretrain_config), mesh),
+        trainer=parallel.population(trainer, mesh),
         mesh=mesh,
         labels=labels,
         chunks=settings.chunks(config, 'pretrain'),
@@ -122,7 +130,7 @@ def fit_policies(point: Point, learning: Learning, residuals: np.ndarray) -> tup
         meta=settings.describe(pretrain_config),
     )
     arms = pretraining.Arm(
-        alpha=np.array([arm.alpha if arm.pretrain == 'post_bc' else 0.0 for _, arm in population], np.float32),
+        alpha=np.array([arm.alpha for _, arm in population], np.float32),
         sigma=np.array([arm.sigma for _, arm in population], np.float32),
         learning_rate=np.full(len(population), config.pretrain.learning_rate, np.float32),
         weight_decay=np.full(len(population), config.pretrain.weight_decay, np.float32),
@@ -131,7 +139,7 @@ def fit_policies(point: Point, learning: Learning, residuals: np.ndarray) -> tup
     shared = pretraining.PretrainData(
         windows=parallel.shard(learning.windows, mesh),
         normaliser=parallel.shard(learning.normaliser, mesh),
-        residuals=parallel.shard(residuals, mesh),
+        factors=parallel.shard(factors, mesh),
         mask=parallel.shard(learning.mask, mesh),
         arm=parallel.shard(arms, mesh, P(parallel.LEARNER)),
     )
@@ -139,12 +147,11 @@ def fit_policies(point: Point, learning: Learning, residuals: np.ndarray) -> tup
     outcome = point.run(stage, keys, shared)
     policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
     checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels)
+    if 'rms_played' not in begun[0]:
+        played = scales.played(point, learning, labels, policies)
+        point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
     point.progress.say(f'{len(settings.arms(config))} arms x {config.seeds} seeds, one program, paired batches')
     return labels, policies
-
-
-def _jsonable(scale: dict[str, np.ndarray]) -> dict[str, float | list[float]]:
-    return {name: value.tolist() for name, value in scale.items()}
 
 
 def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> list[dict]:
@@ -159,7 +166,7 @@ def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> lis
         untouched = [row for row in metrics.read(point.directory / 'results.jsonl') if 'stage' not in row]
         point.progress.say(_success(untouched))
         return untouched
-    mesh = parallel.mesh(len(labels))
+    mesh = parallel.mesh(len(labels), divides=[config.evaluate.episodes, config.evaluate.coverage_starts])
     stack = parallel.shard(policies, mesh, P(parallel.LEARNER))
     seeds = [label['seed'] for label in labels]
     rollouts = _evaluator(point, mesh)(stack, parallel.learner_keys(point.key('evaluate'), seeds, mesh))
@@ -211,7 +218,7 @@ def _success(rows: list[dict]) -> str:
     """Every arm's mean success over the rows, in the rows' order."""
     rates: dict[str, list[float]] = {}
     for row in rows:
-        rates.setdefault(settings.arm_name(row), []).append(row['success_rate'])
+        rates.setdefault(arm_of(row).name, []).append(row['success_rate'])
     return 'success ' + ', '.join(f'{name} {np.mean(values):.2f}' for name, values in rates.items())
 
 
@@ -226,8 +233,8 @@ def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list
     make, trainer_config, steps_per_chunk = settings.finetuner(config)
     population = [(i, seed) for i in range(len(labels)) for seed in range(config.finetune.seeds)]
     rows = [labels[i] | {'finetune': algorithm, 'finetune_seed': seed} for i, seed in population]
-    mesh = parallel.mesh(len(population))
     trainer = make(lambda policy: steer.steer(point.env, policy, config.finetune.bound), trainer_config)
+    mesh = parallel.mesh(len(population), divides=[*trainer.rows, config.evaluate.episodes])
     stage = loop.Stage(
         name='finetune',
         trainer=parallel.population(trainer, mesh),

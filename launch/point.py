@@ -5,7 +5,6 @@ Made by launch.run, read by launch.pipeline.
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict
 
 from launch.progress import Progress
-from postbc_jax import loop, metrics
+from postbc_jax import atomic, loop, metrics
 
 # One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
 PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise')
@@ -52,7 +51,7 @@ class Point:
         writer: metrics.Writer = metrics.JsonLines(self.directory / 'metrics.jsonl')
         if self.config.tensorboard:
             writer = metrics.Tee(writer, metrics.TensorBoard(self.directory / 'tensorboard'))
-        self.progress.begin(stage.chunks)
+        self.progress.begin(stage.calls)
         try:
             return loop.run(
                 stage,
@@ -61,7 +60,7 @@ class Point:
                 writer,
                 progress=self.progress.chunk,
                 stop=self.stop,
-                saving=loop.Saving(every_seconds=self.config.save_every),
+                save_every=self.config.save_every,
                 **hooks,
             )
         finally:
@@ -75,24 +74,9 @@ class Point:
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes DIR/name, whole or not at all."""
-        self._replace(name, json.dumps(value, indent=1, allow_nan=False) + '\n')
+        if jax.process_index() == 0:
+            atomic.write(self.directory / name, json.dumps(value, indent=1, allow_nan=False) + '\n')
 
     def write_rows(self, name: str, rows: Iterable[metrics.Row]) -> None:
         """Writes DIR/name as JSON lines, whole or not at all."""
-        if jax.process_index() != 0:
-            return
-        temporary = self.directory / f'.{name}.{os.getpid()}.tmp'
-        temporary.unlink(missing_ok=True)
-        writer = metrics.JsonLines(temporary)
-        for row in rows:
-            writer.append(row)
-        writer.sync()
-        writer.close()
-        os.replace(temporary, self.directory / name)
-
-    def _replace(self, name: str, text: str) -> None:
-        if jax.process_index() != 0:
-            return
-        temporary = self.directory / f'.{name}.{os.getpid()}.tmp'
-        temporary.write_text(text)
-        os.replace(temporary, self.directory / name)
+        metrics.write(self.directory / name, rows)

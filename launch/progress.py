@@ -44,8 +44,7 @@ class Progress:
         if not numbers:  # the start: what an earlier run has done must not count as speed
             self._bar.initial = self._bar.n = self._bar.last_print_n = done
             return
-        if self._bar.n == self._bar.initial:  # nor must compiling
-            self._bar.last_print_t += numbers.get('compile_seconds', 0.0)
+        self._bar.last_print_t += numbers.get('compile_seconds', 0.0)  # nor must compiling
         shown = {name: f'{numbers[name]:.3g}' for name in ('loss', 'success') if name in numbers}
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(done - self._bar.n)

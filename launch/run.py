@@ -4,21 +4,24 @@ Started again on the same work directory it goes on from its last checkpoint, to
 exits with status 75; errors in config or data are one line and status 1.
 """
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
+from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
+from brax.envs.base import Env
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import pipeline
+from launch import errors, pipeline
 from launch.point import Point
 from launch.progress import Progress
-from postbc_jax import envs, loop, parallel
+from launch.workdir import claim, directory_of
+from postbc_jax import loop, parallel
 
 PREEMPTED = 75  # EX_TEMPFAIL: run it again
 _SIGTERMS: list[bool] = []  # one for each that has come
@@ -34,70 +37,73 @@ _CACHE = flags.DEFINE_string(
 
 
 def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path) -> None:
-    """Runs point `index` of `points` in its directory: workdir itself where the sweep has one point, else
-    workdir/point_NNNN.
+    """Runs point `index` of `points` in its directory of the work directory.
 
     Raises:
       ValueError: no such point, or its config, data or work directory cannot be used.
       loop.Preempted: SIGTERM came; everything is saved.
     """
-    if not 0 <= index < len(points):
-        raise ValueError(f'--point={index}: the sweep has points 0 to {len(points) - 1}')
-    config = settings.at_point(config, points[index])
-    settings.check(config)
-    env = envs.make(config.env, **{k: v for k, v in config.env_settings.items() if v is not None})
-    settings.check_horizon(config, env.horizon)
-    directory = workdir if len(points) == 1 else workdir / f'point_{index:04d}'
+    config, env = prepare(config, points, index)
+    directory = directory_of(workdir, index, len(points))
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f'--workdir={workdir}: {directory} cannot be made ({error.strerror})') from None
     point = Point(config, directory, env, Progress(pipeline.STAGES), lambda: bool(_SIGTERMS))
-    _claim(point)
+    claim(directory, config)
     pipeline.run(point)
 
 
-def _claim(point: Point) -> None:
-    """Writes config.json, or refuses the directory of another config. One that only failed so far is nobody's."""
-    file, now = point.directory / 'config.json', json.loads(json.dumps(point.config.to_dict()))
-    begun = any((point.directory / name).exists() for name in ('demos.hdf5', 'checkpoints'))
-    if file.exists() and begun:
-        before = json.loads(file.read_text())
-        for name in sorted(_flat(before).keys() | _flat(now).keys()):
-            old, new = _flat(before).get(name), _flat(now).get(name)
-            if old != new:
-                raise ValueError(
-                    f'{file}: this directory was begun with {name}={old!r}, not {new!r}: use another --workdir'
-                )
-    point.write_json('config.json', now)
+def prepare(config: ConfigDict, points: list[dict], index: int) -> tuple[ConfigDict, Env]:
+    """The config of point `index`, after all checks that need neither data nor work directory, and its environment.
 
-
-def _flat(tree: dict, prefix: str = '') -> dict:
-    flat = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
-    return flat
+    Raises:
+      ValueError: no such point, or one that cannot be run.
+    """
+    if not 0 <= index < len(points):
+        raise ValueError(f'--point={index}: the sweep has points 0 to {len(points) - 1}')
+    config = settings.at_point(config, points[index])
+    settings.check(config)
+    env = settings.environment(config)
+    settings.check_horizon(config, env.horizon)
+    return config, env
 
 
 def start() -> None:
     """What every launcher does first: minds SIGTERM, joins the other processes, finds what was compiled before."""
     signal.signal(signal.SIGTERM, lambda *_: _SIGTERMS.append(True))
+    sys.stdout.reconfigure(errors='backslashreplace')  # a log that knows no sigma must not end a run
     logging.set_verbosity(logging.WARNING)  # jax and orbax inform at length
+    # What fails in a callback reaches `guarded`, which shows it; jax would log it before, and raise it again at exit.
+    getLogger('jax._src.callback').disabled = True
+    sys.unraisablehook = _unraisable
     parallel.initialize()
     parallel.one_device_a_core()
     if _CACHE.value:
         loop.compilation_cache(_CACHE.value)
 
 
+def _unraisable(unraisable: Any) -> None:
+    error = unraisable.exc_value
+    if not (isinstance(error, RuntimeError) and errors.refusal(error)):
+        sys.__unraisablehook__(unraisable)
+
+
 def guarded(action: Callable[[], None]) -> None:
-    """Runs it; a refusal is one line on stderr and status 1, a preemption one line and status 75."""
+    """Runs it; a refusal is one line on stderr and status 1, a preemption one line and status 75.
+
+    A fault keeps its traceback.
+    """
     try:
         action()
-    except (ValueError, FloatingPointError) as error:
-        sys.exit(f'error: {error}')
     except loop.Preempted as stopped:
         print(f'{stopped}; run the same command again to go on', file=sys.stderr)
         sys.exit(PREEMPTED)
+    except Exception as error:
+        said = errors.refusal(error)
+        if said is None:
+            raise
+        sys.exit(f'error: {said}')
     except KeyboardInterrupt:
         sys.exit('interrupted; run the same command again to go on from the last checkpoint')
 

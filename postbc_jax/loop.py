@@ -37,7 +37,7 @@ class Stage:
       trainer: mapped by parallel.population.
       mesh: the mesh that it was mapped over.
       labels: one mapping a learner, what its rows say of it: {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
-      chunks: how many calls of run_chunk make the whole stage.
+      chunks: how many calls of run_chunk make the whole stage, after the trainer's warm-up.
       steps_per_chunk: how many steps one of them takes, for the column 'step'.
       directory: where its checkpoints lie.
       meta: JSON-able; the settings that must not change between a run and its restart. `chunks` need not be among
@@ -59,17 +59,15 @@ class Stage:
     def learners(self) -> int:
         return len(self.labels)
 
+    @property
+    def calls(self) -> int:
+        """All compiled calls: the warm-up's, then the chunks. Checkpoints are numbered by them."""
+        return self.trainer.warm_chunks + self.chunks
 
-class Saving(NamedTuple):
-    """When to save, besides at the end of the stage and when stopped: whichever comes first.
-
-    Attributes:
-      every_seconds: once so much time has passed since the last save.
-      every_chunks: after every so many chunks.
-    """
-
-    every_seconds: float = 60.0
-    every_chunks: int | None = None
+    def place(self, call: int) -> str:
+        """'chunk 2 of 3' or 'chunk 1 of 2 of the warm-up', for a message."""
+        warm = self.trainer.warm_chunks
+        return f'chunk {call} of {warm} of the warm-up' if call <= warm else f'chunk {call - warm} of {self.chunks}'
 
 
 class Outcome(NamedTuple):
@@ -77,8 +75,8 @@ class Outcome(NamedTuple):
 
     Attributes:
       state: the population's final state, on the mesh.
-      resumed_from: the chunks that were already done when this call began; equal to `chunks` if the stage was finished.
-      compile_seconds: what compiling run_chunk took; 0 where nothing was left to run.
+      resumed_from: the calls that were already done when this one began; equal to stage.calls if it was finished.
+      compile_seconds: what compiling took; 0 where nothing was left to run.
       run_seconds: what this call's chunks took, without compiling, hooks and saving.
     """
 
@@ -98,12 +96,13 @@ def run(
     after_chunk: AfterChunk | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
     stop: Callable[[], bool] | None = None,
-    saving: Saving | None = None,
+    save_every: float = 60.0,
 ) -> Outcome:
     """Runs a stage to its end, from its newest checkpoint where there is one.
 
     An interrupted run that is started again ends with the same state, bit for bit, and the same rows in `metrics` and
     `results`: rows are on disk before the checkpoint that covers them, and a restart drops those past its checkpoint.
+    A trainer's warm-up is saved and resumed like the rest, but writes no rows and has no hook.
 
     Args:
       stage: what to run.
@@ -114,10 +113,11 @@ def run(
       after_chunk: (chunk, state, metrics) -> rows or None, called after every chunk, and at a fresh start with chunk 0
         and no metrics, for the first point of a curve. It must depend on its arguments alone, and must not keep the
         state, which is donated to the next chunk. metrics: {name: (learners,)}.
-      progress: (chunks done, chunks, numbers to show), called at the start and after every chunk; the numbers are the
-        metrics' means over the learners, and 'compile_seconds' and 'steps_per_second' (of each learner).
-      stop: asked between chunks, whether to save and stop (a SIGTERM came). True on any process stops all.
-      saving: when to save; default: Saving().
+      progress: (calls done, stage.calls, numbers to show), called at the start and after every call; the numbers are
+        the metrics' means over the learners, 'compile_seconds' (that this call waited for, not counted as its own) and,
+        but for the warm-up, 'steps_per_second' (of each learner).
+      stop: asked between calls, whether to save and stop (a SIGTERM came). True on any process stops all.
+      save_every: seconds between saves, besides those at the end of the stage and when stopped.
 
     Raises:
       Preempted: `stop` said so.
@@ -126,13 +126,15 @@ def run(
     """
     if stage.chunks < 1:
         raise ValueError(f'{stage.name}: chunks={stage.chunks}: a stage has at least one chunk')
-    saving = saving or Saving()
     meta = {'stage': stage.name, 'labels': list(stage.labels), 'steps_per_chunk': stage.steps_per_chunk, **stage.meta}
+    if stage.trainer.warm_chunks:
+        meta['warm_chunks'] = stage.trainer.warm_chunks
     rows = _Rows(stage, metrics, results)
     with Checkpoints(stage.directory, meta, stage.learners) as checkpoints:
         start = checkpoints.latest
-        if start is not None and start > stage.chunks:
-            raise ValueError(f'{stage.directory}: has {start} chunks already, more than the {stage.chunks} asked for')
+        if start is not None and start > stage.calls:
+            had = start - stage.trainer.warm_chunks
+            raise ValueError(f'{stage.directory}: has {had} chunks already, more than the {stage.chunks} asked for')
         rows.rewind(start)
         if start is None:
             state = stage.trainer.init(keys, data)
@@ -143,54 +145,62 @@ def run(
             state = checkpoints.restore(abstract, stage.mesh, stage.trainer.state_spec)
         done = start or 0
         if progress:
-            progress(done, stage.chunks, {})
-        if done == stage.chunks:
+            progress(done, stage.calls, {})
+        if done == stage.calls:
             return Outcome(state, done, 0.0, 0.0)
-        return _run_chunks(stage, state, data, done, checkpoints, rows, after_chunk, progress, stop, saving)
+        return _run_chunks(stage, state, data, done, checkpoints, rows, after_chunk, progress, stop, save_every)
 
 
-def _run_chunks(stage, state, data, start, checkpoints, rows, after_chunk, progress, stop, saving) -> Outcome:
-    """The loop of `run`. A chunk's metrics are fetched once the next chunk is on its way, unless someone waits."""
+def _run_chunks(stage, state, data, start, checkpoints, rows, after_chunk, progress, stop, save_every) -> Outcome:
+    """The loop of `run`. A call's metrics are fetched once the next call is on its way, unless someone waits."""
     if _agree(stop and stop())[0]:
-        raise Preempted(f'{stage.name}: stopped before chunk {start + 1} of {stage.chunks}')
-    began = time.monotonic()
-    run_chunk = stage.trainer.run_chunk.lower(state, data).compile()
-    compile_seconds = time.monotonic() - began
-    run_seconds, mark = 0.0, time.monotonic()
-    saved_at, pending = mark, None
+        raise Preempted(f'{stage.name}: stopped before {stage.place(start + 1)}')
+    warm, program = stage.trainer.warm_chunks, None
+    compile_seconds, run_seconds, compiling = 0.0, 0.0, 0.0
+    mark = saved_at = time.monotonic()
+    pending = None
 
-    def record(chunk, values):
-        """Writes the rows of a chunk and returns its metrics {name: (learners,)}; waits until they are there."""
-        nonlocal run_seconds, mark
-        values = rows.add_metrics(chunk, parallel.gather(values, stage.learners))
-        seconds, mark = time.monotonic() - mark, time.monotonic()
+    def record(call, values):
+        """Writes the rows of a call and returns its metrics {name: (learners,)}; waits until they are there."""
+        nonlocal run_seconds, mark, compiling
+        values = rows.add_metrics(call - warm, parallel.gather(values, stage.learners))
+        now = time.monotonic()
+        seconds, mark = max(0.0, now - mark - compiling), now
         run_seconds += seconds
         if progress:
-            speed = {'compile_seconds': compile_seconds, 'steps_per_second': stage.steps_per_chunk / max(seconds, 1e-9)}
-            progress(chunk, stage.chunks, {name: float(value.mean()) for name, value in values.items()} | speed)
+            speed = {'steps_per_second': stage.steps_per_chunk / max(seconds, 1e-9)} if call > warm else {}
+            means = {name: float(value.mean()) for name, value in values.items()}
+            progress(call, stage.calls, means | speed | {'compile_seconds': compiling})
+        compiling = 0.0
         return values
 
-    for chunk in range(start + 1, stage.chunks + 1):
-        state, values = run_chunk(state, data)
+    for call in range(start + 1, stage.calls + 1):
+        if program is None or call == warm + 1:
+            began = time.monotonic()
+            function = stage.trainer.warm_chunk if call <= warm else stage.trainer.run_chunk
+            program = function.lower(state, data).compile()
+            compiling = time.monotonic() - began
+            compile_seconds += compiling
+        state, values = program(state, data)
         if pending:
             record(*pending)
-        pending = (chunk, values)
+        pending = (call, values)
         elapsed = time.monotonic() - saved_at
-        stopping, due = _agree(stop and stop(), elapsed >= saving.every_seconds and not checkpoints.busy)
-        due |= saving.every_chunks is not None and chunk % saving.every_chunks == 0
-        due |= stopping or chunk == stage.chunks
-        if due or after_chunk:
+        stopping, due = _agree(stop and stop(), elapsed >= save_every and not checkpoints.busy)
+        due |= stopping or call == stage.calls
+        hook = after_chunk if call > warm else None
+        if due or hook:
             values, pending = record(*pending), None
-            if after_chunk:
-                rows.add_results(chunk, after_chunk(chunk, state, values))
+            if hook:
+                rows.add_results(call - warm, hook(call - warm, state, values))
             if due:
-                _refuse_nan(stage, state, chunk)
+                _refuse_nan(stage, state, call - warm)
                 rows.sync()
-                checkpoints.save(chunk, state)
+                checkpoints.save(call, state)
                 saved_at = time.monotonic()
             mark = time.monotonic()
-        if stopping and chunk < stage.chunks:
-            raise Preempted(f'{stage.name}: stopped and saved after chunk {chunk} of {stage.chunks}')
+        if stopping and call < stage.calls:
+            raise Preempted(f'{stage.name}: stopped and saved after {stage.place(call)}')
     return Outcome(state, start, compile_seconds, run_seconds)
 
 
@@ -200,9 +210,9 @@ class _Rows:
     def __init__(self, stage: Stage, metrics: Writer, results: Writer | None):
         self._stage, self._metrics, self._results = stage, metrics, results
 
-    def rewind(self, chunk: int | None) -> None:
+    def rewind(self, call: int | None) -> None:
         """Drops this stage's rows past the checkpoint (all of them where there is none)."""
-        last = -1 if chunk is None else chunk
+        last = -1 if call is None else max(0, call - self._stage.trainer.warm_chunks)
         for writer in filter(None, (self._metrics, self._results)):
             writer.rewind(lambda row: row.get('stage') != self._stage.name or row.get('chunk', 0) <= last)
 
@@ -220,13 +230,15 @@ class _Rows:
             self._results.append(head | dict(row) | head)
 
     def add_metrics(self, chunk: int, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Checks and writes the metrics of a chunk, {name: (learners,)}."""
+        """Checks and writes the metrics of a chunk, {name: (learners,)}; those of the warm-up (below 1) are checked."""
         stage = self._stage
         head = {'stage': stage.name, 'chunk': chunk, 'step': chunk * stage.steps_per_chunk}
         for name, value in values.items():
             if value.shape != (stage.learners,):
                 raise ValueError(f'{stage.name}: metric {name!r} has shape {value.shape[1:]}, but must be a scalar')
             _refuse_bad(stage, f'metric {name!r}', ~np.isfinite(value), chunk, value)
+        if chunk < 1:
+            return values
         if stage.mean_over_learners:
             self._metrics.append(head | {'learners': stage.learners} | {n: v.mean() for n, v in values.items()})
             return values
@@ -244,9 +256,10 @@ def _refuse_bad(stage: Stage, what: str, bad: np.ndarray, chunk: int, value: np.
     if bad.any():
         i = int(np.argmax(bad))
         number = 'nan' if value is None else value[i]
-        steps = f'{(chunk - 1) * stage.steps_per_chunk + 1} to {chunk * stage.steps_per_chunk}'
+        first, last = (chunk - 1) * stage.steps_per_chunk + 1, chunk * stage.steps_per_chunk
+        when = f'steps {first} to {last}' if chunk > 0 else 'the warm-up'
         raise FloatingPointError(
-            f'{stage.name}: learner {i} ({dict(stage.labels[i])}): {what} is {number} in steps {steps}; '
+            f'{stage.name}: learner {i} ({dict(stage.labels[i])}): {what} is {number} in {when}; '
             f'the last good checkpoint is in {stage.directory}'
         )
 

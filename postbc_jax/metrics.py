@@ -8,11 +8,13 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
 import numpy as np
+
+from postbc_jax import atomic
 
 Row = Mapping[str, Any]
 Path = str | os.PathLike
@@ -65,19 +67,14 @@ class JsonLines:
             os.fsync(self._file.fileno())
 
     def rewind(self, keep: Callable[[Row], bool]) -> None:
-        """See Writer. Lines that stay keep their bytes; the file is exchanged in one step (os.replace)."""
+        """See Writer. Lines that stay keep their bytes; the file is exchanged in one step."""
         if jax.process_index() != 0:
             return
         self.close()
         old = self._path.read_bytes() if self._path.exists() else b''
         new = b''.join(line for line, row in _rows(old, self._path) if keep(row))
         if new != old:
-            temporary = self._path.with_name(f'.{self._path.name}.{os.getpid()}.tmp')
-            with open(temporary, 'wb') as file:
-                file.write(new)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            atomic.write(self._path, new)
         self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115 (open until close)
 
     def close(self) -> None:
@@ -173,13 +170,28 @@ def read(path: Path) -> list[dict]:
     return [row for _, row in _rows(text, path)]
 
 
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Writes a JSON lines file in one piece, as JsonLines would row by row; on process 0, whole or not at all.
+
+    Raises:
+      ValueError: a value that is no number, string, list or mapping; there is no such folder.
+    """
+    if jax.process_index() == 0:
+        atomic.write(path, ''.join(_encode(row, path) for row in rows))
+
+
 def _rows(text: bytes, path: Path) -> list[tuple[bytes, dict]]:
     """(line with its end, row) for every complete line."""
     lines = text.split(b'\n')[:-1]
-    return [(line + b'\n', _decode(line, path, number)) for number, line in enumerate(lines, 1)]
+    return [(line + b'\n', decode(line, path, number)) for number, line in enumerate(lines, 1)]
 
 
-def _decode(line: bytes, path: Path, number: int) -> dict:
+def decode(line: str | bytes, path: Path, number: int) -> dict:
+    """The row of line `number` of a JSON lines file.
+
+    Raises:
+      ValueError: it is not a JSON object; the message names file and line.
+    """
     try:
         row = json.loads(line, parse_constant=_refuse_constant)
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors

@@ -6,6 +6,8 @@ environments) are split over the axis 'data'. One device is the 1 x 1 case of th
 """
 
 import functools
+import glob
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from postbc_jax import cores
 from postbc_jax.types import Trainer
 
 LEARNER, DATA = 'learner', 'data'
@@ -27,22 +30,52 @@ _FORCED_DEVICES = 'xla_force_host_platform_device_count'
 def initialize() -> None:
     """Joins jax.distributed where a launcher started several processes; does nothing for a single one.
 
-    Recognises Slurm (srun with more than one task), TPU pods (several TPU workers) and explicit
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID. Call before anything else touches jax.
+    Where JAX_COORDINATOR_ADDRESS is set, JAX_NUM_PROCESSES and JAX_PROCESS_ID say the rest. Slurm (srun with more than
+    one task), Open MPI (mpirun with more than one) and TPUs (pods, slices, and every Cloud TPU machine, which may be
+    part of one) jax knows by itself. Call before anything else touches jax.
+
+    Raises:
+      ValueError: several processes, but jax does not find out about them.
     """
     if jax.distributed.is_initialized():
         return
-    coordinator = os.environ.get('JAX_COORDINATOR_ADDRESS')
-    slurm = int(os.environ.get('SLURM_STEP_NUM_TASKS', '1')) > 1
-    tpu_pod = len(os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')) > 1
-    if not (coordinator or slurm or tpu_pod):
+    coordinator, cluster = os.environ.get('JAX_COORDINATOR_ADDRESS'), _cluster()
+    if not (coordinator or cluster):
         return
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')  # read only where the backend is the CPU
     if coordinator:
-        count, process = (_integer_variable(name) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
+        count, process = (_whole_number(name) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
         jax.distributed.initialize(coordinator, count, process)
-    else:
+        return
+    try:
         jax.distributed.initialize()
+    except ValueError as error:
+        raise ValueError(
+            f'{cluster}: jax does not find the other processes ({error}): set JAX_COORDINATOR_ADDRESS, '
+            'JAX_NUM_PROCESSES and JAX_PROCESS_ID in each'
+        ) from error
+
+
+def _cluster(devices: str = '/dev') -> str:
+    """What is seen by which jax can join others by itself; '' where nothing is."""
+    tpu = 'tpu' in (os.environ.get('JAX_PLATFORMS') or 'tpu')
+    for name in ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE', *['MEGASCALE_NUM_SLICES'] * tpu):
+        if _whole_number(name, '1') > 1:
+            return name
+    for name in ('TPU_WORKER_HOSTNAMES', 'TPU_PROCESS_ADDRESSES'):
+        if tpu and ',' in os.environ.get(name, ''):
+            return name
+    # A Cloud TPU machine asks a server about its pod; where there are no chips jax sets TPU_SKIP_MDS_QUERY.
+    if tpu and 'TPU_SKIP_MDS_QUERY' not in os.environ and importlib.util.find_spec('libtpu'):
+        return next(iter(glob.glob(f'{devices}/accel[0-9]*') + glob.glob(f'{devices}/vfio/[0-9]*')), '')
+    return ''
+
+
+def _whole_number(name: str, default: str = '') -> int:
+    value = os.environ.get(name, default)
+    if not value.isdigit():
+        raise ValueError(f'{name}={value!r}: must be a whole number; of several processes each needs it')
+    return int(value)
 
 
 def one_device_a_core() -> None:
@@ -50,25 +83,29 @@ def one_device_a_core() -> None:
 
     Independent learners on a core each leave no core waiting for another, as the threads of one small matrix product
     do: an ensemble of ten trains 1.1 (width 512) to 1.4 (width 64) times as fast on two cores. Does nothing in several
-    processes, or where XLA_FLAGS asks for a number of devices. Call before anything else touches jax.
+    processes, or where XLA_FLAGS or JAX_NUM_CPU_DEVICES asks for a number of devices. Call before anything else
+    touches jax.
     """
-    if not jax.distributed.is_initialized() and _FORCED_DEVICES not in os.environ.get('XLA_FLAGS', ''):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-        jax.config.update('jax_num_cpu_devices', cores)
+    if not jax.distributed.is_initialized() and not _devices_asked_for():
+        jax.config.update('jax_num_cpu_devices', cores.available())
 
 
-def _integer_variable(name: str) -> int:
-    value = os.environ.get(name, '')
-    if not value.isdigit():
-        raise ValueError(f'{name}={value!r}: must be a whole number where JAX_COORDINATOR_ADDRESS is set')
-    return int(value)
+def _devices_asked_for() -> bool:
+    return 'JAX_NUM_CPU_DEVICES' in os.environ or _FORCED_DEVICES in os.environ.get('XLA_FLAGS', '')
 
 
-def mesh(learners: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def mesh(learners: int, devices: Sequence[jax.Device] | None = None, divides: Sequence[int] = ()) -> Mesh:
     """Splits the devices (default: all, of every process) into a learner x data mesh for a population.
 
-    The learner axis is the largest divisor of the device count that is at most `learners`; the data axis is the rest.
+    As many devices as possible have work, on as wide a learner axis as possible: where nothing hinders it the learner
+    axis is the largest divisor of the device count that is at most `learners`, and the data axis is the rest. What
+    cannot be used is left out; in several processes, where every device must take part, it repeats learners instead.
     Of cores (one_device_a_core) no more are taken than there are learners: threads share one learner's work better.
+
+    Args:
+      learners: the size of the population.
+      devices: the devices to split.
+      divides: numbers of rows (of a batch, of environments) that the data axis must divide.
 
     Raises:
       ValueError: learners < 1.
@@ -77,12 +114,19 @@ def mesh(learners: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
         raise ValueError(f'learners={learners}: a population has at least one learner')
     if devices is None:
         devices = jax.devices()
-        if devices[0].platform == 'cpu' and jax.config.jax_num_cpu_devices > 0:
+        if devices[0].platform == 'cpu' and jax.config.jax_num_cpu_devices > 0 and not _devices_asked_for():
             devices = devices[:learners]
-    devices = list(devices)
+    devices, whole = list(devices), jax.process_count() > 1
     n = len(devices)
-    width = max(d for d in range(1, n + 1) if n % d == 0 and d <= learners)
-    return jax.make_mesh((width, n // width), (LEARNER, DATA), (AxisType.Auto,) * 2, devices=devices)
+    splits = [
+        (width, data)
+        for data in range(1, n + 1)
+        if all(rows % data == 0 for rows in divides)
+        for width in range(1, n // data + 1)
+        if (width * data == n if whole else width <= learners)
+    ]
+    width, data = max(splits, key=lambda split: (min(split[0], learners) * split[1], split[0]))
+    return jax.make_mesh((width, data), (LEARNER, DATA), (AxisType.Auto,) * 2, devices=devices[: width * data])
 
 
 def padded(learners: int, mesh: Mesh) -> int:
@@ -125,9 +169,14 @@ def _is_spec(x: Any) -> bool:
 def population(trainer: Trainer, mesh: Mesh) -> Trainer:
     """The same trainer over a population: every state, key and result gains the leading learner axis."""
     state, data = trainer.state_spec, trainer.data_spec
+
+    def chunk(fn):
+        return pmap(fn, mesh, (state, data), (state, P(LEARNER)), donate=(0,))
+
     return trainer._replace(
         init=pmap(trainer.init, mesh, (P(LEARNER), data), state),
-        run_chunk=pmap(trainer.run_chunk, mesh, (state, data), (state, P(LEARNER)), donate=(0,)),
+        run_chunk=chunk(trainer.run_chunk),
+        warm_chunk=trainer.warm_chunk and chunk(trainer.warm_chunk),
         policy=pmap(trainer.policy, mesh, (state, data), P(LEARNER)),
     )
 

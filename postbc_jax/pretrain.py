@@ -1,6 +1,6 @@
 """Pretraining: fits a generative policy to demonstrations noised by the posterior. BC and sigma-BC are special cases.
 
-Third on the pipeline: reads the demonstrations' windows and the ensemble's residuals, gives the Policy that finetuning
+Third on the pipeline: reads the demonstrations' windows and the posterior's factors, gives the Policy that finetuning
 starts from. PostBC, arXiv 2512.16911, Section 5: the family's ordinary loss on (s, a + alpha w), w ~ N(0, cov(s)).
 """
 
@@ -53,6 +53,8 @@ class PretrainConfig:
             raise ValueError(f'pretrain.warmup={self.warmup}: must be at least 0 and less than steps={self.steps}')
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f'pretrain.ema_decay={self.ema_decay}: must be at least 0 and less than 1')
+        if not 0 <= self.final_rate <= 1:
+            raise ValueError(f'pretrain.final_rate={self.final_rate}: must lie in [0, 1]')
         if self.covariance not in noise.COVARIANCES:
             raise ValueError(f'covariance={self.covariance!r}: choose one of {", ".join(noise.COVARIANCES)}')
 
@@ -66,7 +68,7 @@ class Arm:
       sigma: sigma-BC's standard deviation in normalised action units; 0 for BC and PostBC.
       learning_rate: peak learning rate.
       weight_decay: decoupled, as in AdamW.
-      source: int32, the row of `residuals` and `mask` that this learner reads (its seed's).
+      source: int32, the row of `factors` and `mask` that this learner reads (its seed's).
     """
 
     alpha: jax.Array
@@ -83,14 +85,15 @@ class PretrainData:
     Attributes:
       windows: normalised demonstrations, N steps.
       normaliser: stored with the policy.
-      residuals: (S, N, K, T, A), the ensemble's f_l(s) - mean_l f_l(s) at each demonstration state.
-      mask: (S, N), 1 at the steps that the seed's subset holds.
+      factors: (S, M, R, T, A), the posterior's (noise.factors) at the steps that the seed's subset holds, in their
+        order; M is the most that a seed has, and what is beyond a seed's own is not read.
+      mask: (S, N), 1 at the steps that the seed's subset holds, else 0.
       arm: one Arm a learner.
     """
 
     windows: Windows
     normaliser: Normaliser
-    residuals: jax.Array
+    factors: jax.Array
     mask: jax.Array
     arm: Arm
 
@@ -129,24 +132,25 @@ def pretrain(config: PretrainConfig) -> Trainer:
             moments=adam.init(params),
         )
 
-    def example_loss(params, key, index, data):
+    def example_loss(params, key, index, row, data):
         posterior_key, isotropic_key, loss_key = jax.random.split(key, 3)
         obs, chunk = data.windows.take(index)
-        w = noise.sample(posterior_key, data.residuals[data.arm.source, index], config.covariance)
+        w = noise.sample(posterior_key, data.factors[data.arm.source, row], config.covariance)
         isotropic = jax.random.normal(isotropic_key, chunk.shape)
         target = chunk + data.arm.alpha * w + data.arm.sigma * isotropic  # not clipped: clipping would bias the mean
         return family.loss(params, loss_key, obs, target)
 
-    def batch_loss(params, keys, indices, data):
-        losses, metrics = jax.vmap(example_loss, in_axes=(None, 0, 0, None))(params, keys, indices, data)
+    def batch_loss(params, keys, indices, rows, data):
+        losses, metrics = jax.vmap(example_loss, in_axes=(None, 0, 0, 0, None))(params, keys, indices, rows, data)
         return losses.mean(), jax.tree.map(jnp.mean, metrics)
 
     def update(state: PretrainState, cumulative: jax.Array, data: PretrainData):
-        rows = parallel.local_rows(config.batch_size)
-        keys = parallel.row_keys(jax.random.fold_in(state.key, state.step), rows)
+        local = parallel.local_rows(config.batch_size)
+        keys = parallel.row_keys(jax.random.fold_in(state.key, state.step), local)
         index_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         indices = bootstrap.draw(jax.vmap(jax.random.uniform)(index_keys), cumulative)
-        (loss, metrics), grads = jax.value_and_grad(batch_loss, has_aux=True)(state.params, keys, indices, data)
+        rows = cumulative[indices].astype(jnp.int32) - 1  # among the steps that the mask holds, from 0
+        (loss, metrics), grads = jax.value_and_grad(batch_loss, has_aux=True)(state.params, keys, indices, rows, data)
         loss, metrics, grads = parallel.data_mean((loss, metrics, grads))
         updates, moments = adam.update(grads, state.moments)
         rate = data.arm.learning_rate * schedule(state.step)
@@ -170,5 +174,6 @@ def pretrain(config: PretrainConfig) -> Trainer:
         run_chunk=run_chunk,
         policy=policy,
         state_spec=P(parallel.LEARNER),
-        data_spec=PretrainData(windows=P(), normaliser=P(), residuals=P(), mask=P(), arm=P(parallel.LEARNER)),
+        data_spec=PretrainData(windows=P(), normaliser=P(), factors=P(), mask=P(), arm=P(parallel.LEARNER)),
+        rows=(config.batch_size,),
     )

@@ -102,6 +102,9 @@ class Trainer(NamedTuple):
       state_spec: PartitionSpec prefix of the state; every leaf leads with the learner axis.
       data_spec: PartitionSpec prefix of data: P() where all learners read the same, P('learner') where each reads its
         own.
+      rows: numbers of rows (of a batch, of environments) that are split over the data axis, which must divide each.
+      warm_chunk: like run_chunk; None where nothing comes between init and the first chunk.
+      warm_chunks: how many calls of it do.
     """
 
     init: Callable[[Key, Any], Any]
@@ -109,3 +112,6 @@ class Trainer(NamedTuple):
     policy: Callable[[Any, Any], Any]
     state_spec: Any
     data_spec: Any
+    rows: tuple[int, ...] = ()
+    warm_chunk: Callable[[Any, Any], tuple[Any, Metrics]] | None = None
+    warm_chunks: int = 0

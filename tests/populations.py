@@ -49,10 +49,10 @@ def make_ensemble() -> tuple[types.Trainer, Any]:
 def make_pretrain() -> tuple[types.Trainer, Any]:
     """Three arms of one seed: bc, sigma_bc, post_bc."""
     config = PretrainConfig(POLICY, steps=6, steps_per_chunk=3, batch_size=16, warmup=0, ema_decay=0.5)
-    residuals = np.random.default_rng(1).normal(size=(1, 24, 4, 3, 1)).astype(np.float32)
+    factors = np.random.default_rng(1).normal(size=(1, 24, 3, 3, 1)).astype(np.float32) / 2
     alpha, sigma, rate, decay = np.float32([[0, 0, 1], [0, 0.3, 0], [RATE] * 3, [0.1] * 3])
     arm = Arm(alpha, sigma, rate, decay, source=np.zeros(LEARNERS, np.int32))
-    return pretrain(config), PretrainData(windows(), NORMALISER, residuals, np.ones((1, 24), np.float32), arm)
+    return pretrain(config), PretrainData(windows(), NORMALISER, factors, np.ones((1, 24), np.float32), arm)
 
 
 def frozen_policies() -> policies.Policy:
@@ -133,8 +133,11 @@ class Population:
         return _map_specs(place, self.spec, jax.eval_shape(self.trainer.init, self.keys, self.data))
 
     def start(self) -> Any:
-        """The first state."""
-        return self.init(self.keys, self.data)
+        """The first state, warmed up where the trainer has a warm-up."""
+        state = self.init(self.keys, self.data)
+        for _ in range(self.trainer.warm_chunks):
+            state, _ = self.trainer.warm_chunk(state, self.data)
+        return state
 
     def train(self, state: Any, chunks: int) -> tuple[Any, types.Metrics]:
         """The state after so many chunks, and the last one's metrics."""

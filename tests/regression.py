@@ -3,8 +3,10 @@
 Stands for every trainer in test_loop and test_preemption.
 """
 
+import math
 import pathlib
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import optax
 from flax import struct
 from jax.sharding import PartitionSpec as P
 
-from postbc_jax import loop, metrics, parallel, types
+from postbc_jax import checkpoint, loop, metrics, parallel, types
 
 BATCH, STEPS, CHUNKS = 8, 5, 4
 LABELS = [{'arm': 'bc', 'seed': 0}, {'arm': 'bc', 'seed': 1}, {'arm': 'post_bc', 'seed': 0}]
@@ -28,8 +30,9 @@ class State:
     step: jax.Array
 
 
-def regression(bad_step=-1):
-    """Trainer of linear regression, noisy minibatches, adam. The gradient of bad_step is NaN."""
+def regression(bad_step=-1, warm_chunks=0):
+    """Trainer of linear regression, noisy minibatches, adam. The gradient of bad_step is NaN. The warm-up moves the
+    rows alone."""
     optimiser = optax.adam(0.05)
 
     def init(key, data):
@@ -50,12 +53,17 @@ def regression(bad_step=-1):
         params = optax.apply_updates(state.params, updates)
         return State(params, opt, state.key, state.rows + data['y'][index], state.step + 1), {'loss': loss}
 
+    def warm_chunk(state, data):
+        after, values = run_chunk(state, data)
+        return state.replace(rows=after.rows, step=after.step), values
+
     def run_chunk(state, data):
         state, values = jax.lax.scan(lambda state, _: step(state, data), state, length=STEPS)
         return state, jax.tree.map(jnp.mean, values)
 
     spec = State(P('learner'), P('learner'), P('learner'), P('learner', 'data'), P('learner'))
-    return types.Trainer(init, run_chunk, lambda state, data: state.params, spec, P())
+    warm = {'warm_chunk': warm_chunk, 'warm_chunks': warm_chunks} if warm_chunks else {}
+    return types.Trainer(init, run_chunk, lambda state, data: state.params, spec, P(), **warm)
 
 
 def make(directory, chunks=CHUNKS, trainer=None, **stage):
@@ -77,10 +85,18 @@ def evaluate(chunk, state, values):
 
 
 def run(directory, trainer=None, chunks=CHUNKS, after_chunk=evaluate, save_chunks=1, stage=None, **kwargs):
-    """Runs the regression with its files in `directory`."""
+    """Runs the regression with its files in `directory`; saves after every so many calls, None: only where it must."""
     rows, results = (metrics.JsonLines(pathlib.Path(directory) / f'{name}.jsonl') for name in ('metrics', 'results'))
-    kwargs |= {'after_chunk': after_chunk, 'saving': loop.Saving(every_chunks=save_chunks)}
-    return loop.run(*make(directory, chunks, trainer, **(stage or {})), rows, results=results, **kwargs)
+    stage, keys, data = make(directory, chunks, trainer, **(stage or {}))
+    kwargs |= {'after_chunk': after_chunk, 'save_every': math.inf if save_chunks is None else 0.0}
+    asked = []
+
+    def busy(checkpoints):  # the loop asks after every call whether the last save is still being written
+        asked.append(checkpoints.latest or 0)
+        return (asked[0] + len(asked)) % save_chunks > 0
+
+    with mock.patch.object(checkpoint.Checkpoints, 'busy', property(busy)):
+        return loop.run(stage, keys, data, rows, results=results, **kwargs)
 
 
 def numbers(state):

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = {
-    'types': 1,
+    **dict.fromkeys(('types', 'atomic', 'cores', 'simulators'), 1),
     **dict.fromkeys(('parallel', 'networks', 'losses', 'data', 'stats', 'metrics'), 2),
     **dict.fromkeys(('posterior', 'policies', 'envs'), 3),
     **dict.fromkeys(('pretrain', 'finetune', 'evaluate', 'checkpoint'), 4),
@@ -63,11 +63,7 @@ def import_problems(name, tree):
             yield f'{place}: Linen is for networks/ alone'
         if top in ('pickle', 'cloudpickle', 'dill', 'joblib', 'marshal', 'shelve') or imported == 'brax.io.model':
             yield f'{place}: nothing is pickled'
-        if (
-            name.startswith('experiments/')
-            and top != 'ml_collections'
-            and not imported.startswith('experiments.default')
-        ):
+        if name.startswith('experiments/') and top != 'ml_collections' and not imported.startswith('experiments.'):
             yield f'{place}: an experiment is a config'
 
 

@@ -184,6 +184,82 @@ def test_metrics_must_be_scalars_and_not_columns(trainer, tmp_path):
         loop.run(*make(tmp_path, trainer=trainer), metrics.JsonLines(tmp_path / 'm.jsonl'), after_chunk=evaluate)
 
 
+@pytest.fixture(scope='module')
+def warm():
+    """The compiled trainer with a warm-up of two calls."""
+    return parallel.population(regression(warm_chunks=2), parallel.mesh(len(LABELS)))
+
+
+@pytest.fixture(scope='module')
+def warm_whole(tmp_path_factory, warm):
+    """(directory, final state as bytes) of a run that nothing interrupted."""
+    directory = tmp_path_factory.mktemp('warm')
+    return directory, numbers(run(directory, warm).state)
+
+
+def test_a_warm_up_moves_the_state_and_writes_nothing(warm_whole, whole, warm, tmp_path):
+    directory, state = warm_whole
+    assert state != whole[1]
+    for name in ('metrics.jsonl', 'results.jsonl'):
+        ours, others = (metrics.read(d / name) for d in (directory, whole[0]))
+        assert [(row['chunk'], row.get('learner')) for row in ours] == [
+            (row['chunk'], row.get('learner')) for row in others
+        ]
+    seen = []
+    outcome = run(tmp_path, warm, save_chunks=None, progress=lambda *args: seen.append(args))
+    assert [(call, calls) for call, calls, _ in seen] == [(n, CHUNKS + 2) for n in range(CHUNKS + 3)]
+    assert [bool(numbers.get('compile_seconds')) for *_, numbers in seen[1:]] == [True, True, *[False] * CHUNKS]
+    assert ['steps_per_second' in numbers for *_, numbers in seen[1:]] == [False, False, *[True] * CHUNKS]
+    assert outcome.compile_seconds == pytest.approx(sum(n.get('compile_seconds', 0) for *_, n in seen))
+
+
+@pytest.mark.parametrize('hook', [evaluate, None])
+def test_stopped_at_every_call_of_a_warm_up(warm_whole, warm, tmp_path, hook):
+    """One call a start; two of the warm-up, then the chunks."""
+    stops = [*(f'chunk {n} of 2 of the warm-up' for n in (1, 2)), *(f'chunk {n} of 4' for n in (1, 2, 3))]
+    for stop in stops:
+        with pytest.raises(loop.Preempted, match=f'saved after {stop}$'):
+            run(tmp_path, warm, after_chunk=hook, save_chunks=None, stop=iter([False, True]).__next__)
+    outcome = run(tmp_path, warm, after_chunk=hook, save_chunks=None)
+    assert outcome.resumed_from == len(stops)
+    assert numbers(outcome.state) == warm_whole[1]
+    assert files(warm_whole[0])['metrics.jsonl'] == (tmp_path / 'metrics.jsonl').read_bytes()
+    assert not hook or files(tmp_path) == files(warm_whole[0])
+
+
+@pytest.mark.parametrize('moment', [0, 1, 3])
+def test_killed_after_a_warm_up(warm_whole, warm, tmp_path, moment):
+    def dies(chunk, state, values):
+        if chunk == moment:
+            raise Killed
+        return evaluate(chunk, state, values)
+
+    with pytest.raises(Killed):
+        run(tmp_path, warm, after_chunk=dies)
+    outcome = run(tmp_path, warm)
+    assert outcome.resumed_from == (moment + 1 if moment else 0)
+    assert numbers(outcome.state) == warm_whole[1]
+    assert files(tmp_path) == files(warm_whole[0])
+
+
+def test_a_warm_up_belongs_to_the_run(warm_whole, warm, trainer, tmp_path):
+    """More chunks go on after it; the checkpoints of another warm-up count other calls, and are refused."""
+    run(tmp_path, warm, chunks=1)
+    with pytest.raises(ValueError, match="warm_chunks=2, this run has warm_chunks='nothing'"):
+        run(tmp_path, trainer)
+    assert numbers(run(tmp_path, warm).state) == warm_whole[1]
+    with pytest.raises(ValueError, match='has 4 chunks already, more than the 3 asked for'):
+        run(tmp_path, warm, chunks=3)
+
+
+def test_nan_in_a_warm_up_is_named(tmp_path):
+    """The gradient of step 3 is NaN, and so is the loss of step 4, the warm-up's fifth."""
+    bad = parallel.population(regression(bad_step=3, warm_chunks=2), parallel.mesh(len(LABELS)))
+    with pytest.raises(FloatingPointError, match=r"metric 'loss' is nan in the warm-up"):
+        run(tmp_path, bad)
+    assert metrics.read(tmp_path / 'metrics.jsonl') == []
+
+
 def test_compiled_programs_are_kept(tmp_path, run_on_devices):
     code = f"""
         import json, jax, jax.numpy as jnp

@@ -75,6 +75,20 @@ def check_mesh_splits():
     ):
         mesh = parallel.mesh(learners, jax.devices()[:count])
         assert (mesh.shape['learner'], mesh.shape['data']) == shape, (count, learners, mesh)
+    for count, learners, divides, shape in (  # where the devices left over do not divide the rows
+        (3, 1, (128,), (1, 2)),
+        (3, 2, (128,), (2, 1)),
+        (3, 1, (128, 9), (1, 1)),
+        (5, 1, (128,), (1, 4)),
+        (5, 3, (128,), (2, 2)),
+        (5, 4, (128,), (4, 1)),
+        (6, 1, (128,), (1, 4)),
+        (6, 2, (128,), (2, 2)),
+        (6, 2, (96, 510), (2, 3)),
+        (6, 5, (25,), (5, 1)),
+    ):
+        mesh = parallel.mesh(learners, jax.devices()[:count], divides)
+        assert (mesh.shape['learner'], mesh.shape['data']) == shape, (count, learners, divides, mesh)
     assert parallel.mesh(2).size == 8
     assert parallel.padded(6, parallel.mesh(6)) == 8
     assert parallel.padded(100, parallel.mesh(100)) == 104
@@ -144,11 +158,15 @@ def check_gradients_are_the_mean_over_all_rows():
 
 def check_a_population_trains_the_same_on_any_mesh():
     expected = on_one_device()
-    for devices in (2, 3, 4, 8):
+    for devices in (2, 3, 4, 5, 6, 8):
         result = train(parallel.mesh(LEARNERS, jax.devices()[:devices]))
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), result, expected)
-    wide = train(parallel.mesh(1))  # all eight devices share each learner's rows
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), wide, expected)
+    wide = parallel.mesh(1)  # all eight devices share each learner's rows
+    four = parallel.mesh(1, jax.devices()[:5], (BATCH,))
+    with pytest.raises(ValueError, match='8 rows .* over 5 devices'):
+        train(parallel.mesh(1, jax.devices()[:5]))
+    for mesh in (wide, four):
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), train(mesh), expected)
 
 
 def check_the_learner_axis_has_no_collective():
@@ -264,32 +282,18 @@ def test_two_processes_give_the_numbers_of_one(run_in_processes):
         np.testing.assert_allclose(loss, losses, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ('environment', 'expected'),
-    [
-        ({}, None),
-        ({'SLURM_STEP_NUM_TASKS': '1'}, None),
-        ({'TPU_WORKER_HOSTNAMES': 'localhost'}, None),
-        ({'SLURM_STEP_NUM_TASKS': '2'}, ()),
-        ({'TPU_WORKER_HOSTNAMES': 'a,b'}, ()),
-        ({'JAX_COORDINATOR_ADDRESS': 'h:1', 'JAX_NUM_PROCESSES': '4', 'JAX_PROCESS_ID': '3'}, ('h:1', 4, 3)),
-    ],
-)
-def test_start_up_recognises_its_launcher(monkeypatch, environment, expected):
-    for name in ('SLURM_STEP_NUM_TASKS', 'TPU_WORKER_HOSTNAMES', 'JAX_COORDINATOR_ADDRESS'):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    calls = []
-    monkeypatch.setattr(jax.distributed, 'initialize', lambda *args: calls.append(args))
-    monkeypatch.setattr(jax.config, 'update', lambda name, value: None)
-    parallel.initialize()
-    assert calls == ([] if expected is None else [expected])
-
-
-def test_start_up_names_a_bad_variable(monkeypatch):
-    monkeypatch.setattr(jax.config, 'update', lambda name, value: None)
-    monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'h:1')
-    monkeypatch.setenv('JAX_NUM_PROCESSES', 'two')
-    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES='two'"):
+def test_every_device_of_several_processes_takes_part(run_in_processes):
+    """2 x 3 devices, of which 6 or 3 do not divide 8 rows: the mesh repeats learners rather than leave one out."""
+    code = """
+        import json
+        from postbc_jax import parallel
         parallel.initialize()
+        from tests import test_parallel as t
+        meshes = [parallel.mesh(learners, divides=(t.BATCH,)) for learners in (t.LEARNERS, 2, 1)]
+        print(json.dumps([[list(m.shape.values()) for m in meshes], [t.train(m)[0].tolist() for m in meshes]]))
+        """
+    (shapes, trained), second = run_in_processes(2, 3, code)
+    assert (shapes, trained) == tuple(second)
+    assert shapes == [[6, 1], [3, 2], [3, 2]]
+    for params in trained:
+        np.testing.assert_allclose(params, on_one_device()[0], rtol=1e-5, atol=1e-6)

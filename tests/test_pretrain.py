@@ -9,12 +9,13 @@ from jax.sharding import PartitionSpec as P
 from postbc_jax import parallel, policies, pretrain
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
+from postbc_jax.posterior import noise
 
 STEPS = 12
 
 
 def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk=2, seeds=2):
-    """Two episodes of 12 steps; obs (2,), action (1,); residuals alike at every state, of rms `residual`."""
+    """Two episodes of 12 steps; obs (2,), action (1,); factors alike at every state, noise of rms `residual`."""
     rng = np.random.default_rng(0)
     episode = np.repeat(np.arange(2, dtype=np.int32), n // 2)
     windows = Windows(
@@ -26,7 +27,7 @@ def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk
         chunk=chunk,
     )
     sign = np.resize(np.array([1.0, -1.0]), k)[None, None, :, None, None]
-    residuals = np.broadcast_to(residual * sign, (seeds, n, k, chunk, 1)).astype(np.float32)
+    factors = np.broadcast_to(residual / np.sqrt(k) * sign, (seeds, n, k, chunk, 1)).astype(np.float32)
     learners = len(alphas)
     arm = pretrain.Arm(
         alpha=np.array(alphas, np.float32),
@@ -39,7 +40,7 @@ def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk
     return pretrain.PretrainData(
         windows=parallel.shard(windows, mesh),
         normaliser=parallel.shard(Normaliser(-np.ones(2, np.float32), np.ones(2, np.float32), -ones, ones), mesh),
-        residuals=parallel.shard(residuals, mesh),
+        factors=parallel.shard(factors, mesh),
         mask=parallel.shard(np.ones((seeds, n), np.float32), mesh),
         arm=parallel.shard(arm, mesh, P(parallel.LEARNER)),
     )
@@ -101,7 +102,7 @@ def test_arms_of_a_seed_begin_alike_and_seeds_do_not():
     ('alpha', 'sigma', 'residual'), [(1.0, 0.0, 0.3), (0.5, 0.0, 0.6), (0.0, 0.3, 0.6)], ids=['post', 'half', 'sigma']
 )
 def test_the_gaussian_policy_learns_the_noise_it_was_given(alpha, sigma, residual):
-    """Maximum likelihood of deterministic actions under noise of std .3 has std .3; residuals of +-r have std r."""
+    """Maximum likelihood of deterministic actions under noise of std .3 has std .3."""
     settings = config('gaussian', steps=1500)
     policy, _ = train([alpha], [sigma], [0], settings, residual=residual, n=2, chunk=2)
     one = jax.tree.map(lambda x: jnp.asarray(x[0]), policy)
@@ -111,13 +112,11 @@ def test_the_gaussian_policy_learns_the_noise_it_was_given(alpha, sigma, residua
 
 
 def test_full_covariance_moves_a_chunk_together_and_diagonal_does_not():
-    """Residuals equal over the chunk are perfectly correlated noise: a linear statistic tells."""
-    from postbc_jax.posterior import noise
-
-    residuals = jnp.broadcast_to(jnp.array([0.3, -0.3])[:, None, None], (2, 2, 1))
+    """Factors equal over the chunk are perfectly correlated noise: a linear statistic tells."""
+    factor = jnp.broadcast_to(jnp.array([0.3, -0.3])[:, None, None], (2, 2, 1))
     keys = jax.random.split(jax.random.key(0), 2000)
-    full = jax.vmap(lambda k: noise.sample(k, residuals, 'full'))(keys)[..., 0]
-    diagonal = jax.vmap(lambda k: noise.sample(k, residuals, 'diagonal'))(keys)[..., 0]
+    full = jax.vmap(lambda k: noise.sample(k, factor, 'full'))(keys)[..., 0]
+    diagonal = jax.vmap(lambda k: noise.sample(k, factor, 'diagonal'))(keys)[..., 0]
     assert np.corrcoef(full.T)[0, 1] > 0.999
     assert abs(np.corrcoef(diagonal.T)[0, 1]) < 4 / np.sqrt(2000)
 
@@ -132,3 +131,29 @@ def test_the_seeds_mask_decides_what_is_seen():
     state = trainer.init(parallel.learner_keys(jax.random.key(1), [0], mesh), data)
     _, metrics = trainer.run_chunk(state, data)
     assert np.isfinite(metrics['loss']).all()
+
+
+def test_a_step_draws_from_its_own_factor():
+    """Rows of factors are the steps that the mask holds, in order: 18 of 24 here, and those beyond are not read.
+
+    Every other one's noise has std .4, the rest have none; steps that are left out have NaN for an action.
+    """
+    mesh = parallel.mesh(1, jax.devices()[:1])
+    data = make_data(mesh, [1.0], [0.0], sources=[1], k=2)
+    held = np.r_[2:14, 18:24]
+    mask = np.zeros((2, 24), np.float32)
+    mask[1, held] = 1
+    actions = data.windows.actions.at[np.setdiff1d(np.arange(24), held)].set(jnp.nan).at[held].set(0.0)
+    obs = np.zeros((24, 2), np.float32)
+    obs[held, 0] = np.resize([-1.0, 1.0], len(held))  # all that the policy can tell the steps apart by
+    factors = np.full((2, 24, 2, 2, 1), np.nan, np.float32)
+    factors[1, :18] = np.resize([0.0, 0.4], 18)[:, None, None, None] / np.sqrt(2)
+    windows = data.windows.replace(actions=actions, obs=jnp.asarray(obs), last=jnp.arange(24, dtype=jnp.int32))
+    data = data.replace(windows=windows, mask=jnp.asarray(mask), factors=jnp.asarray(factors))
+    trainer = parallel.population(pretrain.pretrain(config('gaussian', steps=1000)), mesh)
+    state = trainer.init(parallel.learner_keys(jax.random.key(1), [0], mesh), data)
+    state, _ = trainer.run_chunk(state, data)
+    policy = jax.tree.map(lambda x: jnp.asarray(x[0]), parallel.gather(trainer.policy(state, data)))
+    quiet, loud = (policy.decode(jnp.array([side, 0.0]), jnp.ones((2, 1))) for side in (-1.0, 1.0))
+    np.testing.assert_allclose(loud, 0.4, rtol=0.25)
+    assert np.abs(quiet).max() < 0.1

@@ -4,10 +4,10 @@ The end of the pipeline. Reads config.json, results.jsonl, coverage.jsonl and no
 its points; says what is missing rather than failing.
 """
 
-import os
 from pathlib import Path
 
 from launch.report import figures, page, read, sections
+from postbc_jax import atomic
 
 
 def make_report(workdir: Path | str) -> Path:
@@ -30,7 +30,5 @@ def make_report(workdir: Path | str) -> Path:
             stem.with_suffix('.svg').write_text(figures.standalone(picture.svg), encoding='utf-8')
             stem.with_suffix('.png').write_bytes(picture.png)
     text = page.render(workdir.resolve().name, points, list(zip(built, drawn, strict=True)), notes + more)
-    temporary = workdir / f'.report.{os.getpid()}.tmp'
-    temporary.write_text(text, encoding='utf-8')
-    os.replace(temporary, workdir / 'report.html')
+    atomic.write(workdir / 'report.html', text)
     return workdir / 'report.html'

@@ -4,6 +4,7 @@ import sys
 
 from absl import app, flags
 
+from launch import errors
 from launch.report import make_report
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'the work directory of a run')
@@ -13,7 +14,10 @@ def main(_) -> None:
     try:
         print(make_report(_WORKDIR.value))
     except ValueError as error:
-        sys.exit(f'error: {error}')
+        said = errors.refusal(error)
+        if said is None:
+            raise
+        sys.exit(f'error: {said}')
 
 
 if __name__ == '__main__':

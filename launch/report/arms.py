@@ -1,29 +1,13 @@
-"""The arms of a comparison: what makes two rows the same arm, their order, names, colours, markers and dashes.
+"""The arms of a comparison as the report shows them: their order, colours, markers and dashes.
 
 An arm looks the same in every figure. Families differ by hue (neutral, warm, blue: told apart by all common kinds of
 colour blindness), members of a family by lightness, marker and dash.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-
-class Arm(NamedTuple):
-    """pretrain: bc, sigma_bc or post_bc. alpha: of PostBC, or of the PostBC arm whose noise rms a matched arm takes.
-    sigma: of sigma-BC; 0 in a matched arm, where it differs by seed."""
-
-    pretrain: str
-    alpha: float
-    sigma: float
-    matched: bool
-
-    @property
-    def name(self) -> str:
-        if self.pretrain == 'bc':
-            return 'BC'
-        if self.pretrain == 'post_bc':
-            return f'PostBC α={self.alpha:g}'
-        return f'σ-BC matched to α={self.alpha:g}' if self.matched else f'σ-BC σ={self.sigma:g}'
+from launch.arms import Arm
 
 
 class Style(NamedTuple):
@@ -56,18 +40,10 @@ LOOKS = {
 }
 
 
-def arm_of(row: dict[str, Any]) -> Arm:
-    """The arm of a row of results.jsonl, coverage.jsonl or noise.json."""
-    pretrain, matched = row['pretrain'], bool(row.get('matched'))
-    alpha = float(row['alpha']) if pretrain == 'post_bc' or matched else 0.0
-    sigma = float(row.get('sigma') or 0.0) if pretrain == 'sigma_bc' and not matched else 0.0
-    return Arm(pretrain, alpha, sigma, matched and pretrain == 'sigma_bc')
-
-
 def ordered(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """BC, fixed sigma by size, then matched sigma and PostBC by alpha."""
     order = {'bc': 0, 'sigma_bc': 1, 'post_bc': 3}
-    return tuple(sorted(set(arms), key=lambda a: (order[a.pretrain] + a.matched, a.alpha, a.sigma)))
+    return tuple(sorted(set(arms), key=lambda a: (order[a.pretrain] + bool(a.matched_alpha), *a[1:])))
 
 
 def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
@@ -75,7 +51,7 @@ def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
     given = dict.fromkeys(LOOKS, 0)
     found = {}
     for arm in ordered(arms):
-        family = arm.pretrain if arm.pretrain != 'sigma_bc' else 'matched' if arm.matched else 'fixed'
+        family = arm.pretrain if arm.pretrain != 'sigma_bc' else 'matched' if arm.matched_alpha else 'fixed'
         looks = LOOKS[family]
         found[arm] = Style(*looks[given[family] % len(looks)])
         given[family] += 1
@@ -89,4 +65,4 @@ def bc(arms: Sequence[Arm]) -> Arm | None:
 
 def partner(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
     """The sigma-BC arm at this PostBC arm's own noise rms."""
-    return next((a for a in arms if a.matched and a.alpha == arm.alpha), None) if arm.pretrain == 'post_bc' else None
+    return next((a for a in arms if a.matched_alpha == arm.alpha), None) if arm.pretrain == 'post_bc' else None

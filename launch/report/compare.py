@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from launch.report.arms import Arm, bc
+from launch.arms import Arm
+from launch.report.arms import bc
 from launch.report.sections import Section, Unit
 from postbc_jax import stats
 
@@ -47,6 +48,7 @@ class Summary(NamedTuple):
 
     arm: Arm
     rms: float | None
+    played: float | None
     clipped: float | None
     pretrained: Estimate | None
     coverage: Estimate | None
@@ -130,6 +132,7 @@ def summaries(section: Section) -> list[Summary]:
             Summary(
                 arm=arm,
                 rms=average(section, arm, 'rms'),
+                played=average(section, arm, 'rms_played'),
                 clipped=average(section, arm, 'clipped_share'),
                 pretrained=mean(section.pretrained.get(arm, {}), section.episodes),
                 coverage=mean(cover.get(arm, {})),

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from launch.arms import Arm
 from launch.report import panels, words
-from launch.report.arms import LOOKS, Arm, Style, bc, styles
+from launch.report.arms import LOOKS, Style, bc, styles
 from launch.report.sections import Section
 
 # Every colour that is drawn: CSS variable -> (light, dark). No two light ones are the same.

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from launch.arms import Arm
 from launch.report import compare, words
-from launch.report.arms import Arm, Style, bc
+from launch.report.arms import Style, bc
 from launch.report.sections import Section
 
 INK, SOFT, GRID, PAPER = '#1b2129', '#5f6975', '#dfe3e8', '#fefefe'

@@ -41,4 +41,6 @@ METHODS = (
     '“Finetuned” is the last evaluation that all runs of the section have reached, not the best.',
     'Noise: rms in action units. α means nothing across tasks without it, and a gain over BC can be credited to the '
     'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.',
+    '“Played” is the rms over noise draws of what the trained policies decode at demonstrated states. A network’s '
+    'error adds to it, which BC’s shows alone; few sampling steps and clipping take from it.',
 )

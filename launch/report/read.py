@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from postbc_jax import metrics
+
 Row = dict[str, Any]
 
 
@@ -66,14 +68,15 @@ _NOISE = _ARM | {'rms': _number}
 
 
 def read(workdir: Path) -> tuple[list[Point], list[str]]:
-    """The points of a work directory, itself (where it holds any of the files) and its point_*/, and what is wrong."""
+    """The points of a work directory, itself (a sweep's has no config) and its point_*/, and what is wrong."""
     points, notes = [], []
-    directories = [workdir, *sorted(path for path in workdir.glob('point_*') if path.is_dir())]
-    for directory in directories:
-        if any((directory / name).is_file() for name in _FILES) or len(directories) == 1:
-            points.append(_point(directory, '' if directory == workdir else directory.name, notes))
-    for directory in directories[1:]:
-        if directory.name not in {point.name for point in points}:
+    below = sorted(path for path in workdir.glob('point_*') if path.is_dir())
+    if not below or (workdir / 'config.json').is_file():
+        points.append(_point(workdir, '', notes))
+    for directory in below:
+        if any((directory / name).is_file() for name in _FILES):
+            points.append(_point(directory, directory.name, notes))
+        else:
             notes.append(f'{directory.name}/: holds none of {", ".join(_FILES)} yet')
     return points, notes
 
@@ -109,15 +112,15 @@ def _json(text: dict[str, str], file: str, prefix: str, notes: list[str]) -> Any
         return None
 
 
-def _lines(text: dict[str, str], file: str, prefix: str, notes: list[str]) -> list[tuple[int, Any]]:
+def _lines(text: dict[str, str], file: str, prefix: str, notes: list[str]) -> list[tuple[int, Row]]:
     rows = []
     for number, line in enumerate(text.get(file, '').splitlines(), 1):
         if not line.strip():
             continue
         try:
-            rows.append((number, json.loads(line)))
-        except ValueError:
-            notes.append(f'{prefix}{file} line {number}: not JSON (cut off?): left out')
+            rows.append((number, metrics.decode(line, prefix + file, number)))
+        except ValueError as error:
+            notes.append(f'{error}: left out (cut off?)')
     return rows
 
 

@@ -8,11 +8,12 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from launch.report.arms import Arm, arm_of, ordered
+from launch.arms import Arm, arm_of
+from launch.report.arms import ordered
 from launch.report.read import Point, Row
 
 Unit = tuple[str, int]  # (point, seed)
@@ -85,17 +86,9 @@ def build(points: list[Point]) -> tuple[list[Section], list[str]]:
     return found, notes
 
 
-def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """{'a': {'b': 1}} -> {'a.b': 1}."""
-    leaves = {}
-    for name, value in tree.items():
-        leaves |= flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
-    return leaves
-
-
 def _differences(points: list[Point]) -> dict[str, str]:
     """What each point's config has that others' have not, without what its title says or what makes it a replicate."""
-    configs = {point.name: flat(point.config) for point in points}
+    configs = {point.name: flatten_dict(point.config, sep='.') for point in points}
     keys = sorted({key for config in configs.values() for key in config} - {'seed', 'env', 'experiment'})
     spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
     return {name: ', '.join(f'{key}={config.get(key, "unset")}' for key in spread) for name, config in configs.items()}
@@ -187,14 +180,14 @@ def _curves(
 def _unfinished(section: Section, points: list[Point]) -> list[str]:
     notes = []
     if not section.curves:
-        asked = {str(flat(point.config).get('finetune.algorithm', '')) for point in points}
+        asked = {str(flatten_dict(point.config, sep='.').get('finetune.algorithm', '')) for point in points}
         if asked != {'none'}:
             notes.append(
                 f'{section.title}: no finetuned policy yet: curves and differences after finetuning are left out'
             )
         return notes
     for point in points:
-        chunks = flat(point.config).get('finetune.chunks')
+        chunks = flatten_dict(point.config, sep='.').get('finetune.chunks')
         done = len(next(iter(section.curves.values())).steps) - 1
         if isinstance(chunks, int) and done < chunks:
             notes.append(f'{section.title}: finetuning has been evaluated {done} of {chunks} times: not finished')

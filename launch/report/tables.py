@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from launch.arms import Arm
 from launch.report import compare, figures, words
-from launch.report.arms import Arm, Style, styles
+from launch.report.arms import Style, styles
 from launch.report.compare import Comparison, Estimate
 from launch.report.sections import Section
 from launch.report.words import number, signed
@@ -70,9 +71,9 @@ def _difference(found: Comparison | None) -> str:
 
 
 def main(section: Section) -> str:
-    """Arm, noise, pretrained, pass@N, finetuned, difference, probability of improvement, seeds."""
+    """Arm, noise trained on and played, pretrained, pass@N, finetuned, difference, P(improvement), seeds."""
     n = compare.coverage_n(section)
-    header = ['Arm', 'Noise rms', 'Clipped', 'Pretrained', f'pass@{n or "N"}', 'Finetuned']
+    header = ['Arm', 'Noise rms', 'Played', 'Clipped', 'Pretrained', f'pass@{n or "N"}', 'Finetuned']
     header += ['Finetuned − BC', 'Seeds won', 'P(beats BC)', 'Seeds']
     rows = []
     for row in compare.summaries(section):
@@ -86,6 +87,7 @@ def main(section: Section) -> str:
             [
                 _arm(row.arm, section),
                 rms,
+                number(row.played),
                 clipped,
                 _cell(row.pretrained),
                 _cell(row.coverage),
@@ -114,18 +116,20 @@ def _under(section: Section) -> str:
 
 
 def noise(section: Section) -> str:
-    """Noise over the episode, and by action dimension."""
+    """Noise over the episode, whole, as played, and by action dimension."""
     profiles = {arm: words.profile(section, arm) for arm in section.arms}
     profiles = {arm: values for arm, values in profiles.items() if values is not None}
     bins = max((len(values) for values in profiles.values()), default=0)
-    header = ['Arm', *(f'{100 * i // bins}–{100 * (i + 1) // bins} %' for i in range(bins)), 'All', 'By dimension']
+    header = ['Arm', *(f'{100 * i // bins}–{100 * (i + 1) // bins} %' for i in range(bins))]
+    header += ['All', 'Played', 'By dimension']
     rows = []
     for arm, values in profiles.items():
         per = [row.get('rms_per_dimension') for row in section.noise[arm].values()]
         alike = all(isinstance(p, list) for p in per) and len({len(p) for p in per}) == 1
         dimensions = ', '.join(number(v) for v in np.mean(per, axis=0)) if alike else '–'
         cells = [number(value) for value in values] + ['–'] * (bins - len(values))
-        rows.append([_arm(arm, section), *cells, number(compare.average(section, arm, 'rms')), dimensions])
+        whole = [number(compare.average(section, arm, name)) for name in ('rms', 'rms_played')]
+        rows.append([_arm(arm, section), *cells, *whole, dimensions])
     return table(header, rows)
 
 

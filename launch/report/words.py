@@ -12,6 +12,8 @@ from launch.report.arms import bc, partner
 from launch.report.compare import Comparison, Estimate
 from launch.report.sections import Section
 
+UNEQUAL = 0.1  # a matched arm whose played noise differs by a larger share is said to
+
 
 class Sentence(NamedTuple):
     """tone: 'up', 'down', 'open' (undecided) or 'note'; short, bold; text, the rest."""
@@ -138,7 +140,23 @@ def _noise(section: Section) -> list[Sentence]:
     if loud:
         text = f'{"; ".join(loud)}. Above this, pretrained success fell in earlier studies: read the pretrained column.'
         sentences.append(Sentence('note', f'Noise above {compare.WARN_RMS} action units rms:', text))
-    return sentences
+    return [*sentences, *_played(section)]
+
+
+def _played(section: Section) -> list[Sentence]:
+    """How much noise the policies play of what they were trained on, and whether matched arms still match."""
+    found = {arm: compare.average(section, arm, 'rms_played') for arm in section.arms}
+    found = {arm: rms for arm, rms in found.items() if rms is not None}
+    if not found:
+        return []
+    each = (f'{arm.name} {number(rms)} of {number(compare.average(section, arm, "rms"))}' for arm, rms in found.items())
+    text = f'{", ".join(each)}.'
+    for arm in found:
+        other = partner(arm, section.arms)
+        if other in found and found[arm] > 0 and abs(found[other] / found[arm] - 1) > UNEQUAL:
+            share = found[other] / found[arm]
+            text += f' {other.name} plays {number(share)} times as much as {arm.name}: matched in training only.'
+    return [Sentence('note', 'Noise played of that trained on, rms:', text)]
 
 
 def profile(section: Section, arm) -> np.ndarray | None:

@@ -84,7 +84,7 @@ def check_origin(recorded: str, env_args: Mapping[str, Any], path: str, other_en
         where = f'{path}: recorded in {was}, but the policies would act in {now}'
         if other_env:
             return (f'{where}: as config.allow_other_env has it',)
-        prefix = {'robosuite': 'robosuite:', 'gymnasium': 'gymnasium:', 'brax': ''}
+        prefix = {'brax': ''} | {kind: f'{kind}:' for kind in ('gymnasium', 'metaworld', 'ogbench', 'robosuite')}
         same = f'--config.env={prefix[kind]}{name if kind == "brax" else _bare(name)}' if kind in prefix else 'that one'
         raise ValueError(f'{where}: choose {same}, or --config.allow_other_env=True where the two are known to agree')
     ours, theirs = (args.get('env_kwargs') for args in (json.loads(json.dumps(env_args)), theirs))

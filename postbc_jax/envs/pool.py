@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from postbc_jax import cores
 from postbc_jax.envs.slots import Slots
 from postbc_jax.simulators.messages import receive, send
 from postbc_jax.simulators.simulator import Spec
@@ -45,7 +46,7 @@ class Pool:
 
     def __init__(self, name: str, module: str, settings: dict[str, Any], workers: int | None, timeout: float):
         self.name, self.module, self.settings, self.timeout = name, module, settings, timeout
-        self.count = workers or len(os.sched_getaffinity(0))
+        self.count = workers or cores.available()
         self.lock = threading.Lock()
         self.failure: str | None = None
         self.workers: list[_Worker] = []

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from brax.training import distribution
 
-from postbc_jax.networks import ACTIVATIONS, MLP
+from postbc_jax.networks import MLP
 from postbc_jax.types import Params
 
 # Variance of the last layer's initial weights relative to LeCun's: the mean starts within about .01 of 0.
@@ -98,15 +98,3 @@ def to_noise(config: ActorConfig, raw: jax.Array) -> jax.Array:
 def _network(config: ActorConfig) -> MLP:
     outputs = config.noise_size * (1 if config.distribution == 'gaussian' else 2)
     return MLP(config.hidden, outputs, config.activation, out_scale=_SMALL)
-
-
-def check_network(hidden: tuple[int, ...], activation: str) -> None:
-    """Refuses networks that cannot be built.
-
-    Raises:
-      ValueError: a width below 1 or an unknown activation.
-    """
-    if not all(isinstance(width, int) and width > 0 for width in hidden):
-        raise ValueError(f'hidden={hidden}: widths of hidden layers are whole numbers above 0')
-    if activation not in ACTIVATIONS:
-        raise ValueError(f'activation={activation!r}: choose one of {", ".join(ACTIVATIONS)}')

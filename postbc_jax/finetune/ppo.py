@@ -21,7 +21,7 @@ from postbc_jax.envs.wrappers import wrap
 from postbc_jax.finetune import actor, episodes, losses, rewards
 from postbc_jax.finetune.samples import Samples, by_group, minibatches, pack, standardise
 from postbc_jax.finetune.steer import SteeredPolicy
-from postbc_jax.networks import MLP
+from postbc_jax.networks import MLP, check_network
 from postbc_jax.types import Metrics, Params, Trainer
 
 
@@ -84,8 +84,25 @@ class PPOConfig:
             raise ValueError(
                 f'dsrl_ppo.environments={self.environments}: must be a multiple of dsrl_ppo.groups={self.groups}'
             )
+        if not self.value_cost >= 0:
+            raise ValueError(f'dsrl_ppo.value_cost={self.value_cost}: must be at least 0')
         rewards.check(self.reward, self.discount)
-        actor.check_network(self.hidden, self.activation)
+        check_network(self.hidden, self.activation)
+
+    def group_samples(self, horizon: int) -> int:
+        """How many samples an iteration gives a group, in an environment of so many decisions an episode.
+
+        Raises:
+          ValueError: the minibatches do not divide them.
+        """
+        decisions = self.unroll or horizon
+        samples = decisions * self.environments // self.groups
+        if samples % self.minibatches:
+            raise ValueError(
+                f'dsrl_ppo.minibatches={self.minibatches}: must divide the {samples} samples of a group '
+                f'({decisions} decisions x {self.environments} environments / {self.groups} groups)'
+            )
+        return samples
 
 
 @struct.dataclass
@@ -118,7 +135,8 @@ def ppo(make_env: Callable[[Any], Env], config: PPOConfig) -> Trainer:
       config: shared by all learners.
 
     Raises:
-      ValueError: from init and run_chunk, where the samples do not divide into minibatches or the groups into devices.
+      ValueError: from init, where the samples do not divide into minibatches; from init and run_chunk, where the groups
+        do not divide into devices.
     """
     optimiser = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.adam(config.learning_rate))
     critic = MLP(config.hidden, 1, config.activation)
@@ -133,6 +151,7 @@ def ppo(make_env: Callable[[Any], Env], config: PPOConfig) -> Trainer:
 
     def init(key: jax.Array, data: Any) -> PPOState:
         env, actor_config = build(data)
+        config.group_samples(env.horizon)
         actor_key, critic_key, environment_key, key = jax.random.split(key, 4)
         rows = parallel.row_keys(environment_key, parallel.local_rows(config.environments))
         environments = env.reset(jax.random.key_data(rows))
@@ -232,19 +251,14 @@ def ppo(make_env: Callable[[Any], Env], config: PPOConfig) -> Trainer:
         return SteeredPolicy(policy=data, params=state.params['actor'], actor_config=actor_config)
 
     learner = P(parallel.LEARNER)
+    spec = {field.name: learner for field in dataclasses.fields(PPOState)}
     return Trainer(
         init=init,
         run_chunk=run_chunk,
         policy=policy,
-        state_spec=PPOState(
-            iteration=learner,
-            env_steps=learner,
-            key=learner,
-            params=learner,
-            optimiser=learner,
-            environments=P(parallel.LEARNER, parallel.DATA),
-        ),
+        state_spec=PPOState(**spec | {'environments': P(parallel.LEARNER, parallel.DATA)}),
         data_spec=learner,
+        rows=(config.groups,),
     )
 
 

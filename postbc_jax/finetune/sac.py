@@ -22,7 +22,7 @@ from postbc_jax.envs.wrappers import wrap
 from postbc_jax.finetune import actor, episodes, losses, rewards
 from postbc_jax.finetune.replay import Ring
 from postbc_jax.finetune.steer import SteeredPolicy
-from postbc_jax.networks import MLP
+from postbc_jax.networks import MLP, check_network
 from postbc_jax.types import Metrics, Params, Trainer
 
 
@@ -33,8 +33,8 @@ class SACConfig:
     Attributes:
       decisions_per_chunk: decisions in one compiled call.
       environments: of each learner; each has a replay ring of its own.
-      warmup_decisions: played with w ~ N(0, I), clipped to the bound, when a learner is initialised: that only fills
-        the rings, and so costs no update that a select would throw away.
+      warmup_decisions: played with w ~ N(0, I), clipped to the bound, in the trainer's warm-up: that only fills the
+        rings.
       replay: transitions held, over all rings.
       updates_per_step: updates after each step of all environments together; the official DSRL code calls it UTD.
       batch_size: of an update; every ring gives the same share.
@@ -80,10 +80,18 @@ class SACConfig:
         for name in ('learning_rate', 'tau', 'temperature'):
             if not getattr(self, name) > 0:
                 raise ValueError(f'dsrl_sac.{name}={getattr(self, name)}: must be above 0')
+        if self.tau > 1:
+            raise ValueError(f'dsrl_sac.tau={self.tau}: must be at most 1, which copies the critics')
         if self.discount >= 1:
             raise ValueError(f'dsrl_sac.discount={self.discount}: must be below 1, because time-outs are bootstrapped')
         rewards.check(self.reward, self.discount)
-        actor.check_network(self.hidden, self.activation)
+        check_network(self.hidden, self.activation)
+
+    @property
+    def warm_chunks(self) -> int:
+        """Compiled calls of the warm-up: as few as make it up in equal parts no longer than a chunk."""
+        steps, longest = (n // self.environments for n in (self.warmup_decisions, self.decisions_per_chunk))
+        return steps // max(n for n in range(1, min(steps, longest) + 1) if steps % n == 0)
 
 
 @struct.dataclass
@@ -170,7 +178,6 @@ def sac(make_env: Callable[[Any], Env], config: SACConfig) -> Trainer:
         return state, totals
 
     def init(key: jax.Array, data: Any) -> SACState:
-        """A learner whose warm-up is over."""
         env, actor_config = build(data)
         actor_key, critic_key, environment_key, ring_key, key = jax.random.split(key, 5)
         local = parallel.local_rows(config.environments)
@@ -185,7 +192,7 @@ def sac(make_env: Callable[[Any], Env], config: SACConfig) -> Trainer:
             'log_temperature': jnp.log(jnp.float32(config.temperature)),
         }
         zero = jnp.zeros((), jnp.int32)
-        state = SACState(
+        return SACState(
             step=zero,
             env_steps=zero,
             key=key,
@@ -195,8 +202,11 @@ def sac(make_env: Callable[[Any], Env], config: SACConfig) -> Trainer:
             environments=environments,
             replay=jax.vmap(ring(obs, noise_size).init)(parallel.row_keys(ring_key, local)),
         )
-        steps = config.warmup_decisions // config.environments
-        return jax.lax.scan(lambda state, _: (play(state, data, warm=True)[0], None), state, length=steps)[0]
+
+    def warm_chunk(state: SACState, data: Any) -> tuple[SACState, Metrics]:
+        steps = config.warmup_decisions // config.environments // config.warm_chunks
+        state, totals = jax.lax.scan(lambda state, _: play(state, data, warm=True), state, length=steps)
+        return state, episodes.means(totals) | {'env_steps': state.env_steps}
 
     def values(critics: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
         """Both critics: (2,); action (D,) in [-1, 1]."""
@@ -277,19 +287,14 @@ def sac(make_env: Callable[[Any], Env], config: SACConfig) -> Trainer:
         return SteeredPolicy(policy=data, params=state.params['actor'], actor_config=actor_config)
 
     learner, rows = P(parallel.LEARNER), P(parallel.LEARNER, parallel.DATA)
+    spec = {field.name: learner for field in dataclasses.fields(SACState)} | {'environments': rows, 'replay': rows}
     return Trainer(
         init=init,
         run_chunk=run_chunk,
         policy=policy,
-        state_spec=SACState(
-            step=learner,
-            env_steps=learner,
-            key=learner,
-            params=learner,
-            target=learner,
-            optimiser=learner,
-            environments=rows,
-            replay=rows,
-        ),
+        warm_chunk=warm_chunk,
+        warm_chunks=config.warm_chunks,
+        state_spec=SACState(**spec),
         data_spec=learner,
+        rows=(config.environments,),
     )

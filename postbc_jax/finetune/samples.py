@@ -61,16 +61,8 @@ def minibatches(key: jax.Array, groups: int, size: int, epochs: int, count: int)
       groups: G, this device's.
       size: n, samples in a group.
       epochs: passes over the samples.
-      count: minibatches in a pass.
-
-    Raises:
-      ValueError: the minibatches do not divide a group's samples.
+      count: minibatches in a pass; divides n (PPOConfig.group_samples).
     """
-    if size % count:
-        raise ValueError(
-            f'dsrl_ppo.minibatches={count}: must divide the {size} samples of a group '
-            '(decisions an iteration x environments / groups)'
-        )
     keys = parallel.row_keys(key, groups)
     order = jax.vmap(lambda k: jnp.argsort(jax.random.bits(k, (epochs, size))))(keys)
     return jnp.moveaxis(order.reshape(groups, epochs * count, size // count), 1, 0)

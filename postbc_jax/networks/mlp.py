@@ -41,6 +41,17 @@ def activation(name: str) -> Callable[[jax.Array], jax.Array]:
     return ACTIVATIONS[name]
 
 
+def check_network(hidden: tuple[int, ...], name: str) -> None:
+    """Refuses networks that cannot be built: their widths, and their activation's name.
+
+    Raises:
+      ValueError: a width below 1 or an unknown activation.
+    """
+    if not all(isinstance(width, int) and width > 0 for width in hidden):
+        raise ValueError(f'hidden={hidden}: widths of hidden layers are whole numbers above 0')
+    activation(name)
+
+
 class MLP(nn.Module):
     """Dense layers with an activation between them; linear at the end.
 

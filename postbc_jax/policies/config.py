@@ -28,9 +28,11 @@ class PolicyConfig:
       layer_norm: LayerNorm before each activation.
       time_features: size of the time embedding (diffusion, flow); even.
       train_steps: diffusion: K, the noise levels of training.
-      inference_steps: diffusion, flow: steps of the sampler; at most K for diffusion.
+      inference_steps: diffusion, flow: steps of the sampler; at most K for diffusion. With 8 or more a policy plays
+        the noise that it was trained on, with fewer less of it: flow.schedule and diffusion.schedule say how much.
       clip: diffusion: bound on every entry of the predicted clean chunk, at each step of the sampler; None for none.
-        Demonstrations lie in [-1, 1], but the targets of PostBC and sigma-BC reach beyond.
+        Demonstrations lie in [-1, 1], but the targets of PostBC and sigma-BC reach beyond, and are cut there: of noise
+        around an action of 1, .58 of its standard deviation is left, and the mean falls by .4 of it.
       min_std: gaussian: floor of the learned standard deviation.
       chain_std: diffusion, flow: floor of the standard deviation of the chain's steps (DPPO's sigma_min).
 

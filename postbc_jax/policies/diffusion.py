@@ -1,4 +1,4 @@
-"""Diffusion policies: DDPM training by epsilon prediction, DDIM decoding, ancestral chains.
+"""Diffusion policies: DDPM training by epsilon prediction, decoding in few steps along DDIM's ODE, ancestral chains.
 
 One of the families that pretrain fits. DDPM arXiv 2006.11239, DDIM arXiv 2010.02502, cosine betas arXiv 2102.09672.
 Noise level k runs from 0 (a clean chunk) to K (noise): x_k = sqrt(alpha_bar_k) chunk + sqrt(1 - alpha_bar_k) epsilon.
@@ -16,6 +16,7 @@ from postbc_jax.policies.config import PolicyConfig
 from postbc_jax.types import Family
 
 MAX_BETA = 0.999  # the cosine schedule's bound: without it alpha_bar_K = 0, and epsilon says nothing about the chunk
+FIRST_LOG_SNR = -2.5  # log(signal / noise) where decoding starts; see schedule
 
 
 def cosine_alpha_bar(train_steps: int) -> np.ndarray:
@@ -27,11 +28,23 @@ def cosine_alpha_bar(train_steps: int) -> np.ndarray:
 
 
 def schedule(train_steps: int, inference_steps: int) -> sampler.Schedule:
-    """Steps through n + 1 of the K + 1 noise levels, evenly from K, where x is noise, to 0 (arXiv 2305.08891, Section
-    3.3: a sampler that starts below K takes noise for something that still holds a chunk)."""
-    levels = np.round(np.linspace(train_steps, 0, inference_steps + 1)).astype(int)
-    alpha_bar = cosine_alpha_bar(train_steps)[levels]
-    return sampler.schedule(levels / train_steps, np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar))
+    """Steps through n of the K noise levels and then to 0: level 1 to FIRST_LOG_SNR, evenly in log(signal / noise).
+
+    The chunk that epsilon implies errs by noise / signal times epsilon's error: 2000 times at level K, 13 times at the
+    first level here, where 8% of the chunk is left in x: decoding from N(0, I) pulls its mean by at most .08 of the
+    target's standard deviation towards 0. Levels are whole, so close to 1 and for n near K they are the next free ones.
+
+    With a Gaussian target's exact epsilon 8 steps of K = 100 play 1.00 to 1.03 of a standard deviation from .2 to 1,
+    .95 of .1, .88 of .06 and .73 of .03, for level 1 still holds noise of .025; of K = 1000, .95 to 1.04 from .03 to 1.
+    """
+    alpha_bar = cosine_alpha_bar(train_steps)
+    log_snr = 0.5 * np.log(alpha_bar[1:] / (1 - alpha_bar[1:]))  # (K,), falling
+    wanted = np.linspace(FIRST_LOG_SNR, log_snr[0], inference_steps)[::-1]  # one step begins at the first
+    nearest = 1 + np.abs(log_snr - wanted[:, None]).argmin(axis=1)
+    place = np.arange(inference_steps)
+    levels = np.minimum(np.maximum.accumulate(nearest - place) + place, train_steps - inference_steps + 1 + place)
+    levels = np.append(levels[::-1], 0)
+    return sampler.schedule(levels / train_steps, np.sqrt(alpha_bar[levels]), np.sqrt(1 - alpha_bar[levels]))
 
 
 def clean_from_epsilon(epsilon: Callable[[jax.Array, jax.Array], jax.Array], clip: float | None) -> sampler.Clean:

@@ -1,4 +1,4 @@
-"""Flow policies: rectified flow from noise to chunks, decoded by Euler steps.
+"""Flow policies: rectified flow from noise to chunks, decoded in few steps by a second-order solver.
 
 One of the families that pretrain fits. Rectified flow arXiv 2209.03003. Time runs from 0 (noise) to 1 (a chunk):
 x_t = t chunk + (1 - t) z, whose velocity is chunk - z.
@@ -15,18 +15,22 @@ from postbc_jax.policies import sampler
 from postbc_jax.policies.config import PolicyConfig
 from postbc_jax.types import Family
 
+LOG_SNR = -2.0, 6.0  # log(t / (1 - t)) of the steps between; e^-6 is a tenth of the smallest spread worth playing, .03
+
 
 def schedule(inference_steps: int) -> sampler.Schedule:
-    """n equal steps from t = 0 to 1."""
-    time = np.linspace(0, 1, inference_steps + 1)
+    """n steps from t = 0 to 1; the times between are the middles of n - 1 equal parts of LOG_SNR.
+
+    With a Gaussian target's exact velocity, of any standard deviation in [.03, 1], 8 steps play .966 to 1.028 of it, 6
+    play .88 to .98, 16 1.00 to 1.02. Uniform times, 8 Euler steps, play .20 of .03, .54 of .1 and .83 of .5.
+    """
+    middles = np.linspace(*LOG_SNR, 2 * inference_steps - 1)[1::2]
+    time = np.concatenate([[0.0], 1 / (1 + np.exp(-middles)), [1.0]])
     return sampler.schedule(time, time, 1 - time)
 
 
 def clean_from_velocity(velocity: Callable[[jax.Array, jax.Array], jax.Array]) -> sampler.Clean:
-    """The clean chunk x + (1 - t) v that velocity(x (T, A), time ()) -> (T, A) points at.
-
-    Stepping to s along it is Euler's step: s chunk + (1 - s) z = x + (s - t) v.
-    """
+    """The clean chunk x + (1 - t) v that velocity(x (T, A), time ()) -> (T, A) points at."""
     return lambda x, step: x + step.noise * velocity(x, step.time)
 
 

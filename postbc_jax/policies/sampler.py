@@ -1,7 +1,8 @@
 """Samplers along a Gaussian path from noise to a chunk, shared by the diffusion and flow families.
 
 A path holds x_t = signal_t * chunk + noise_t * z with z ~ N(0, I). Whatever a network predicts (epsilon or velocity),
-it amounts to a prediction of the clean chunk from x_t; a sampler needs no more than that.
+it amounts to a prediction of the clean chunk from x_t; a sampler needs no more than that. Steps are even in the
+logarithm of signal / noise: a spread of standard deviation s is decided where noise / signal is about s, whatever s is.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,8 @@ class Schedule(NamedTuple):
       noise: the path's factor of z at t.
       next_signal: the same at s, where the step ends; 1 at the last.
       next_noise: 0 at the last.
+      trend: h / 2h', this step's length in log(signal / noise) over twice that of the step before; 0 at the first step,
+        after one that came from signal = 0, and at the last, where h is infinite.
     """
 
     time: np.ndarray
@@ -31,6 +34,7 @@ class Schedule(NamedTuple):
     noise: np.ndarray
     next_signal: np.ndarray
     next_noise: np.ndarray
+    trend: np.ndarray
 
 
 Clean = Callable[[jax.Array, Schedule], jax.Array]  # x_t (T, A) and its step, a Schedule of scalars -> chunk (T, A)
@@ -38,7 +42,11 @@ Clean = Callable[[jax.Array, Schedule], jax.Array]  # x_t (T, A) and its step, a
 
 def schedule(time: np.ndarray, signal: np.ndarray, noise: np.ndarray) -> Schedule:
     """The steps between n + 1 points of a path, noisiest first."""
-    points = time[:-1], signal[:-1], noise[:-1], signal[1:], noise[1:]
+    with np.errstate(divide='ignore'):  # no signal at the first point, no noise at the last
+        length = np.diff(np.log(signal) - np.log(noise))
+    trend = np.zeros_like(length)
+    trend[1:-1] = length[1:-1] / (2 * length[:-2])
+    points = time[:-1], signal[:-1], noise[:-1], signal[1:], noise[1:], trend
     return Schedule(*(np.asarray(p, np.float32) for p in points))
 
 
@@ -53,16 +61,20 @@ def ancestral_noise(steps: Schedule) -> tuple[np.ndarray, np.ndarray]:
 
 
 def deterministic(clean: Clean, x: jax.Array, steps: Schedule) -> jax.Array:
-    """Follows the path's ODE from x (T, A) ~ N(0, I) to a chunk (T, A): x_s = signal_s chunk(x_t) + noise_s z(x_t).
+    """Follows the path's ODE from x (T, A) ~ N(0, I) to a chunk (T, A): x_s = signal_s chunk + noise_s z(x_t).
 
-    DDIM with eta = 0 for DDPM's path; one Euler step along the velocity for a straight one.
+    DPM-Solver++(2M), arXiv 2211.01095: second order in log(signal / noise) at one evaluation a step, by letting the
+    clean chunk go on as it went since the step before. Without that this is DDIM with eta = 0, Euler's method on a
+    straight path, which at 8 steps plays over a fifth less than some Gaussian targets' spread on any grid.
     """
 
     # A scan, not an unrolled loop: as fast (measured) and compiled once, whatever the number of steps.
-    def body(x, step):
-        return _mean(clean(x, step), x, step, step.next_noise), None
+    def body(carry, step):
+        x, before = carry
+        chunk = clean(x, step)
+        return (_mean(chunk + step.trend * (chunk - before), x, step, step.next_noise), chunk), None
 
-    return jax.lax.scan(body, x, steps)[0]
+    return jax.lax.scan(body, (x, jnp.zeros_like(x)), steps)[0][0]
 
 
 def ancestral(
@@ -71,7 +83,8 @@ def ancestral(
     """The same path with fresh noise at every step: x_s ~ N(mean, std^2 I), whose std is at least min_std.
 
     The mean is that of the sampler without the floor, so that min_std is exploration and nothing else (DPPO, arXiv
-    2409.00588, Section 5). The last step adds noise too, and its result is the chunk.
+    2409.00588, Section 5). The last step adds noise too, and its result is the chunk. First order, for the next x may
+    depend on this one alone: without the floor 8 steps play .63 of a Gaussian target's standard deviation, 50 play .92.
 
     Returns:
       The chunk (T, A) and its n Steps.

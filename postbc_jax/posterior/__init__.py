@@ -1,4 +1,4 @@
-"""The posterior over the demonstrator's behaviour: an ensemble, its residuals, and the noise drawn from them.
+"""The posterior over the demonstrator's behaviour: an ensemble, its covariance, and the noise drawn with it.
 
 Second on the pipeline: Demos -> posterior -> policy.
 """

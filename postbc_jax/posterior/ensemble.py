@@ -59,7 +59,7 @@ class EnsembleConfig:
     weight_decay: float = 0.0
 
     def __post_init__(self):
-        mlp.activation(self.activation)
+        mlp.check_network(self.hidden, self.activation)
         for name, choices in (('head', HEADS), ('bootstrap', BOOTSTRAPS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f'EnsembleConfig.{name}={getattr(self, name)!r}: choose one of {", ".join(choices)}')
@@ -69,6 +69,8 @@ class EnsembleConfig:
         for name, least in (('target_std', 0.0), ('learning_rate', 0.0), ('final_rate', 0.0), ('weight_decay', 0.0)):
             if not getattr(self, name) >= least:
                 raise ValueError(f'EnsembleConfig.{name}={getattr(self, name)}: must be at least {least:g}')
+        if self.final_rate > 1:
+            raise ValueError(f'EnsembleConfig.final_rate={self.final_rate}: must lie in [0, 1]')
 
 
 @struct.dataclass
@@ -161,6 +163,7 @@ def ensemble(config: EnsembleConfig) -> Trainer:
         policy=policy,
         state_spec=P(parallel.LEARNER),
         data_spec={'windows': P(), 'mask': P(parallel.LEARNER)},
+        rows=(config.batch_size,),
     )
 
 

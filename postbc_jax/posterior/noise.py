@@ -1,7 +1,9 @@
-"""The posterior's noise: the members' residuals at the demonstration states, draws from them, and their scale.
+"""The posterior's noise: a factor of the covariance at each demonstration state, draws with it, and their scale.
 
 Between the ensemble and pretraining. The covariance over members cov(s) (arXiv 2512.16911, Section 5) is never formed:
-w = K^-1/2 sum_l z_l (f_l(s) - mean_l f_l(s)) with z ~ N(0, I_K) has exactly that covariance, of whatever rank.
+a factor F (R, T, A) has cov(s) = F^T F over the R rows, and w = sum_r z_r F_r with z ~ N(0, I_R) has exactly that
+covariance, of whatever rank. The members' residuals are a factor of K rows; with K > T A the triangle of their QR
+decomposition is one of T A rows, and that is what is kept.
 """
 
 import functools
@@ -16,8 +18,8 @@ COVARIANCES = ('full', 'diagonal')
 
 
 @functools.partial(jax.jit, static_argnames='rows')
-def residuals(predictors: Predictor, obs: jax.Array, rows: int = 512) -> jax.Array:
-    """What each member predicts at each state, less the members' mean. One member has residuals 0.
+def factors(predictors: Predictor, obs: jax.Array, rows: int = 512) -> jax.Array:
+    """A factor of the posterior covariance at each state. One member has factors 0.
 
     Args:
       predictors: K members of one posterior, leaves (K, ...). For S seeds: jax.vmap over leaves (S, K, ...).
@@ -25,22 +27,35 @@ def residuals(predictors: Predictor, obs: jax.Array, rows: int = 512) -> jax.Arr
       rows: states at a time, which bounds the memory of the hidden layers at K * rows * width floats.
 
     Returns:
-      (N, K, T, A), f_l(s) - mean_l f_l(s).
+      (N, R, T, A) with R = min(K, T A).
     """
 
     def at(s):
-        f = jax.vmap(lambda member: member(s))(predictors)  # (K, T, A)
-        return f - f.mean(axis=0)
+        return factor(jax.vmap(lambda member: member(s))(predictors))  # of (K, T, A)
 
     return jax.lax.map(at, obs, batch_size=min(rows, obs.shape[0]))
 
 
-def sample(key: jax.Array, residuals: jax.Array, covariance: str = 'full') -> jax.Array:
+def factor(predictions: jax.Array) -> jax.Array:
+    """K members' predictions (K, T, A) of one state -> F (R, T, A), F^T F = mean_l r_l r_l^T, r_l = f_l - mean_l f_l.
+
+    The sum over members is divided by K: an unbiased covariance would be K / (K - 1) times it.
+    """
+    members, *shape = predictions.shape
+    residuals = (predictions - predictions.mean(axis=0)).reshape(members, -1) / jnp.sqrt(members)
+    if members > residuals.shape[1]:
+        residuals = jnp.linalg.qr(residuals, mode='r')
+        diagonal = jnp.diagonal(residuals)[:, None]
+        residuals = jnp.where(diagonal < 0, -residuals, residuals)  # R is unique but for its rows' signs
+    return residuals.reshape(-1, *shape)
+
+
+def sample(key: jax.Array, factor: jax.Array, covariance: str = 'full') -> jax.Array:
     """Draws w ~ N(0, cov(s)) for one state.
 
     Args:
       key: typed key.
-      residuals: (K, T, A), of one state.
+      factor: (R, T, A), of one state.
       covariance: 'full', or 'diagonal' for cov(s)'s diagonal alone (arXiv 2512.16911, App. D, Libero Best-of-N).
 
     Returns:
@@ -52,34 +67,31 @@ def sample(key: jax.Array, residuals: jax.Array, covariance: str = 'full') -> ja
     if covariance not in COVARIANCES:
         raise ValueError(f'covariance={covariance!r}: choose one of {", ".join(COVARIANCES)}')
     if covariance == 'full':
-        return combine(jax.random.normal(key, residuals.shape[:1]), residuals)
-    return jax.random.normal(key, residuals.shape[1:]) * deviation(residuals)
+        return combine(jax.random.normal(key, factor.shape[:1]), factor)
+    return jax.random.normal(key, factor.shape[1:]) * deviation(factor)
 
 
-def combine(z: jax.Array, residuals: jax.Array) -> jax.Array:
-    """K^-1/2 sum_l z_l r_l: z (K,), residuals (K, T, A) -> (T, A)."""
-    return jnp.tensordot(z, residuals, axes=1) / jnp.sqrt(residuals.shape[0])
+def combine(z: jax.Array, factor: jax.Array) -> jax.Array:
+    """sum_r z_r F_r: z (R,), factor (R, T, A) -> (T, A)."""
+    return jnp.tensordot(z, factor, axes=1)
 
 
-def deviation(residuals: jax.Array) -> jax.Array:
-    """The posterior's standard deviation, residuals (..., K, T, A) -> (..., T, A).
-
-    The sum over members is divided by K, as in `combine`: an unbiased variance would be K / (K - 1) times it.
-    """
-    return jnp.sqrt(jnp.mean(residuals**2, axis=-3))
+def deviation(factor: jax.Array) -> jax.Array:
+    """The posterior's standard deviation, factor (..., R, T, A) -> (..., T, A)."""
+    return jnp.sqrt(jnp.sum(factor**2, axis=-3))
 
 
 def scale(
-    deviation: jax.Array, windows: Windows, action_scale: jax.Array, mask: jax.Array, bins: int = 10
+    deviation: jax.Array, windows: Windows, action_scale: jax.Array, steps: jax.Array, bins: int = 10
 ) -> dict[str, jax.Array]:
     """How large a noise is, and where: alpha means nothing across tasks without it.
 
     Args:
-      deviation: (N, T, A), the noise's standard deviation at each demonstration state in normalised units:
-        alpha * deviation(residuals) for PostBC, sigma everywhere for sigma-BC.
-      windows: the demonstrations, N steps.
+      deviation: (M, T, A), the noise's standard deviation at each of `steps` in normalised units:
+        alpha * deviation(factor) for PostBC, sigma everywhere for sigma-BC.
+      windows: the demonstrations.
       action_scale: (A,), action units per normalised unit: Normaliser.action_scale().
-      mask: (N,), 1 at the steps that count.
+      steps: (M,) int, the steps that count: all of an episode or none.
       bins: equal parts of an episode in `rms_over_time`.
 
     Returns:
@@ -89,18 +101,17 @@ def scale(
       rms_over_time: (bins,), in action units, from the episodes' start to their end, every episode weighing the same.
       clipped_share: (), expected share of the noised targets' entries outside [-1, 1] (Gaussian marginals, exact).
     """
-    normalised = deviation**2  # (N, T, A)
+    normalised = deviation**2  # (M, T, A)
     variance = normalised * action_scale**2
-    weights = mask / mask.sum()  # (N,)
-    parts = _parts(windows, bins) * mask[:, None]  # (N, bins)
+    parts = _parts(windows, bins)[steps]  # (M, bins)
     over_time = (parts * variance.mean(axis=(1, 2))[:, None]).sum(0) / parts.sum(0)
-    _, chunks = windows.take(jnp.arange(mask.shape[0]))  # (N, T, A)
+    _, chunks = windows.take(steps)  # (M, T, A)
     return {
-        'rms': jnp.sqrt(weights @ variance.mean(axis=(1, 2))),
-        'rms_normalised': jnp.sqrt(weights @ normalised.mean(axis=(1, 2))),
-        'rms_per_dimension': jnp.sqrt(weights @ variance.mean(axis=1)),
+        'rms': jnp.sqrt(variance.mean()),
+        'rms_normalised': jnp.sqrt(normalised.mean()),
+        'rms_per_dimension': jnp.sqrt(variance.mean(axis=(0, 1))),
         'rms_over_time': jnp.sqrt(over_time),
-        'clipped_share': weights @ _share_outside(chunks, deviation).mean(axis=(1, 2)),
+        'clipped_share': _share_outside(chunks, deviation).mean(),
     }
 
 

@@ -21,7 +21,14 @@ def population(trainer):
 def start(population):
     """A function that makes the state before the first chunk anew: run_chunk donates it."""
     mapped, mesh, kinds = population
-    return lambda: mapped.init(parallel.learner_keys(jax.random.key(0), [0] * probes.PROBES, mesh), kinds)
+
+    def begin():
+        state = mapped.init(parallel.learner_keys(jax.random.key(0), [0] * probes.PROBES, mesh), kinds)
+        for _ in range(mapped.warm_chunks):
+            state, _ = mapped.warm_chunk(state, kinds)
+        return state
+
+    return begin
 
 
 @pytest.fixture(scope='module')

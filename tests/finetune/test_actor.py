@@ -39,11 +39,3 @@ def test_draw_reports_the_density_of_what_it_drew():
         np.testing.assert_allclose(drawn.log_prob, actor.log_prob(config(name), loc, std, drawn.raw))
         np.testing.assert_allclose(std, 1.0, atol=0.03)
         assert (jnp.abs(drawn.noise) <= 1.5).all()
-
-
-@pytest.mark.parametrize(
-    ('hidden', 'activation', 'message'), [((64, 0), 'tanh', r'hidden=\(64, 0\)'), ((64,), 'sin', "activation='sin'")]
-)
-def test_refuses_networks_that_cannot_be_built(hidden, activation, message):
-    with pytest.raises(ValueError, match=message):
-        actor.check_network(hidden, activation)

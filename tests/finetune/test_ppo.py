@@ -1,5 +1,7 @@
 """PPO: what its parts compute by hand, and what it learns on probes whose values are known."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,8 +89,11 @@ def test_minibatches_permute_every_group_in_every_epoch():
 
 
 def test_minibatches_must_divide_a_group():
-    with pytest.raises(ValueError, match='minibatches=3: must divide the 8 samples of a group'):
-        on_data_axis(lambda key: samples.minibatches(key, 2, 8, epochs=1, count=3), jax.random.key(0))
+    config = PPOConfig(iterations_per_chunk=1, environments=8, groups=2, minibatches=4)
+    assert config.group_samples(horizon=3) == 12
+    assert dataclasses.replace(config, unroll=2).group_samples(horizon=3) == 8
+    with pytest.raises(ValueError, match=r'minibatches=5: must divide the 12 samples of a group \(3 decisions x 8 env'):
+        dataclasses.replace(config, minibatches=5).group_samples(horizon=3)
 
 
 def test_groups_and_packing_lose_nothing():
@@ -114,6 +119,7 @@ def test_groups_and_packing_lose_nothing():
         ({'epochs': 0}, 'dsrl_ppo.epochs=0'),
         ({'learning_rate': 0.0}, 'dsrl_ppo.learning_rate=0.0'),
         ({'unroll': -1}, 'dsrl_ppo.unroll=-1'),
+        ({'value_cost': -0.5}, 'dsrl_ppo.value_cost=-0.5'),
         ({'gae_lambda': 1.5}, 'dsrl_ppo.gae_lambda=1.5'),
         ({'reward': 'dense'}, "reward='dense'"),
         ({'activation': 'sine'}, "activation='sine'"),

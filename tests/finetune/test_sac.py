@@ -1,10 +1,13 @@
 """SAC: what its parts compute by hand, and what it learns on probes whose values are known."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from postbc_jax import parallel
 from postbc_jax.finetune import actor, sac
 from postbc_jax.finetune.sac import SACConfig
 from postbc_jax.networks import MLP
@@ -77,6 +80,29 @@ def test_warm_up_fills_the_rings_with_standard_noise_and_does_not_learn(populati
     np.testing.assert_array_equal(following[probes.TWO_STEPS, ..., 0], obs[probes.TWO_STEPS, ..., 0] + 1)
 
 
+@pytest.mark.parametrize(
+    ('warmup', 'chunk', 'chunks'),
+    [(100, 600, 1), (600, 600, 1), (1200, 600, 2), (1000, 600, 2), (902, 600, 11), (1202, 600, 601), (2, 600, 1)],
+)
+def test_the_warm_up_is_cut_into_equal_chunks(warmup, chunk, chunks):
+    """902 decisions of 2 environments are 451 = 11 x 41 steps; 1202 are 601, a prime."""
+    config = dataclasses.replace(CONFIG, warmup_decisions=warmup, decisions_per_chunk=chunk)
+    assert config.warm_chunks == chunks
+
+
+def test_a_warm_up_in_pieces_through_numpy_is_one_in_a_whole(population, start):
+    """Five chunks of it, each state as a checkpoint gives it back, bit for bit."""
+    mapped, mesh, kinds = population
+    config = dataclasses.replace(CONFIG, decisions_per_chunk=26)
+    assert (config.warm_chunks, CONFIG.warm_chunks) == (5, 1)
+    pieces = parallel.population(sac.sac(Probe, config), mesh)
+    state = pieces.init(parallel.learner_keys(jax.random.key(0), [0] * probes.PROBES, mesh), kinds)
+    for chunk in range(1, config.warm_chunks + 1):
+        state, metrics = pieces.warm_chunk(probes.through_numpy(state), kinds)
+        np.testing.assert_array_equal(metrics['env_steps'], chunk * CONFIG.warmup_decisions / config.warm_chunks)
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.map(probes.to_numpy, s) for s in (state, start())))
+
+
 def test_counts_steps_and_episodes(trained):
     (_, first), (state, second) = trained
     played = CONFIG.warmup_decisions + 2 * CONFIG.decisions_per_chunk
@@ -105,6 +131,7 @@ def test_resumed_from_numpy_goes_on_bit_for_bit(population, start, trained):
         ({'environments': 0}, 'dsrl_sac.environments=0'),
         ({'updates_per_step': 0}, 'dsrl_sac.updates_per_step=0'),
         ({'tau': 0.0}, 'dsrl_sac.tau=0.0'),
+        ({'tau': 1.5}, 'dsrl_sac.tau=1.5'),
         ({'discount': 1.0}, 'dsrl_sac.discount=1.0: must be below 1'),
         ({'hidden': (0,)}, r'hidden=\(0,\)'),
     ],

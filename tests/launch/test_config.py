@@ -7,6 +7,7 @@ import pytest
 
 from experiments import default
 from launch import config as settings
+from launch.arms import arm_of
 from postbc_jax.finetune.ppo import PPOConfig
 from postbc_jax.finetune.sac import SACConfig
 
@@ -24,21 +25,21 @@ def changed(config, **values):
 
 def test_the_default_arms_hold_the_comparison_that_credits_the_posterior(config):
     bc, matched, post = settings.arms(config)
-    assert bc == ('bc', 0.0, 0.0, False)
-    assert post == ('post_bc', 1.0, 0.0, False)
-    assert matched[:2] == ('sigma_bc', 1.0) and math.isnan(matched.sigma) and matched.matched
+    assert bc == ('bc', 0.0, 0.0, 0.0)
+    assert post == ('post_bc', 1.0, 0.0, 0.0)
+    assert matched[:2] == ('sigma_bc', 0.0) and math.isnan(matched.sigma) and matched.matched_alpha == 1
 
 
 def test_arms_of_several_scales(config):
     found = settings.arms(changed(config, alphas=(0.5, 2), sigmas=(0.1, 0.2)))
-    assert [settings.arm_name(arm._asdict()) for arm in found] == [
-        'bc',
-        'sigma_bc 0.1',
-        'sigma_bc 0.2',
-        'sigma_bc matched 0.5',
-        'post_bc 0.5',
-        'sigma_bc matched 2',
-        'post_bc 2',
+    assert [arm_of(arm._asdict()).name for arm in found] == [
+        'BC',
+        'σ-BC σ=0.1',
+        'σ-BC σ=0.2',
+        'σ-BC matched to α=0.5',
+        'PostBC α=0.5',
+        'σ-BC matched to α=2',
+        'PostBC α=2',
     ]
     found = settings.arms(changed(config, alphas=(0.5,), matched=False))
     assert [arm.pretrain for arm in found] == ['bc', 'post_bc']
@@ -46,15 +47,15 @@ def test_arms_of_several_scales(config):
 
 
 def test_the_name_of_an_arm_is_the_same_at_every_seed():
-    row = {'pretrain': 'sigma_bc', 'alpha': 1.0, 'sigma': 0.12345, 'matched': True}
-    assert settings.arm_name(row) == settings.arm_name(row | {'sigma': 0.2}) == 'sigma_bc matched 1'
+    row = {'pretrain': 'sigma_bc', 'alpha': 0.0, 'sigma': 0.12345, 'matched_alpha': 1.0}
+    assert arm_of(row) == arm_of(row | {'sigma': 0.2})
+    assert arm_of(row).name == 'σ-BC matched to α=1'
 
 
 def test_a_point_changes_a_copy(config):
     at = settings.at_point(config, {'pretrain.steps': 2000, 'env': 'lift', 'env_settings.horizon': 60})
     assert (at.pretrain.steps, at.env, at.env_settings.horizon) == (2000, 'lift', 60)
     assert (config.pretrain.steps, config.env, config.env_settings.horizon) == (6000, 'gate', None)
-    assert settings.fingerprint(at) != settings.fingerprint(config) == settings.fingerprint(default.get_config())
 
 
 @pytest.mark.parametrize(
@@ -122,29 +123,38 @@ def test_the_finetuner_by_name(config):
         ('record.noise', -0.1, 'config.record.noise=-0.1'),
         ('record.noise', math.nan, 'config.record.noise=nan'),
         ('save_every', -1.0, 'config.save_every=-1.0'),
-        ('alphas', (1.0, 0.0), 'config.alphas holds 0.0'),
-        ('sigmas', (-0.1,), 'config.sigmas holds -0.1'),
+        ('subset', 61, 'config.subset=61: only config.record.episodes=60 demonstrations are recorded'),
+        ('record.episodes', 9, 'config.subset=10: only config.record.episodes=9'),
+        ('alphas', (1.0, 0.0), 'config.alphas=(1.0, 0.0): 0.0 is not positive'),
+        ('alphas', (1.0, 2, 1), 'config.alphas=(1.0, 2, 1): 1.0 is there 2 times'),
+        ('sigmas', (-0.1,), 'config.sigmas=(-0.1,): -0.1 is not positive'),
+        ('sigmas', (0.1, 0.1), 'config.sigmas=(0.1, 0.1): 0.1 is there 2 times'),
         ('posterior.members', 0, 'config.posterior.members=0'),
         ('posterior.steps', 1100, 'config.posterior.steps=1100: must be a positive multiple of steps_per_chunk=250'),
-        ('posterior.bootstrap', 'nope', 'choose one of'),
-        ('posterior.covariance', 'nope', 'choose one of full, diagonal'),
-        ('posterior.head', 'nope', 'choose one of'),
-        ('posterior.activation', 'nope', 'activation'),
-        ('policy.family', 'nope', 'choose one of'),
-        ('policy.chunk', 0, 'chunk'),
+        ('posterior.bootstrap', 'nope', "config.posterior.bootstrap='nope': choose one of"),
+        ('posterior.covariance', 'nope', "config.posterior.covariance='nope': choose one of full, diagonal"),
+        ('posterior.head', 'nope', "config.posterior.head='nope': choose one of"),
+        ('posterior.activation', 'nope', "config.posterior.activation='nope': choose one of"),
+        ('posterior.hidden', (64, 0), 'config.posterior.hidden=(64, 0): widths'),
+        ('posterior.final_rate', 1.5, 'config.posterior.final_rate=1.5: must lie in [0, 1]'),
+        ('policy.family', 'nope', "config.policy.family='nope': choose one of"),
+        ('policy.chunk', 0, 'config.policy.chunk=0: must be'),
+        ('policy.hidden', (-96,), 'config.policy.hidden=(-96,): must be'),
         ('pretrain.steps', 0, 'config.pretrain.steps=0: must be a positive multiple'),
-        ('pretrain.steps_per_chunk', 0, 'steps_per_chunk=0'),
-        ('pretrain.batch_size', 0, 'batch_size=0'),
+        ('pretrain.steps_per_chunk', 0, 'config.pretrain.steps=6000: must be a positive multiple of steps_per_chunk=0'),
+        ('pretrain.batch_size', 0, 'config.pretrain.batch_size=0: must be at least 1'),
         ('pretrain.learning_rate', 0.0, 'config.pretrain.learning_rate=0.0: must be above 0'),
         ('pretrain.weight_decay', -1.0, 'config.pretrain.weight_decay=-1.0'),
-        ('pretrain.ema_decay', 1.0, 'ema_decay=1.0'),
+        ('pretrain.ema_decay', 1.0, 'config.pretrain.ema_decay=1.0'),
+        ('pretrain.final_rate', -0.1, 'config.pretrain.final_rate=-0.1: must lie in [0, 1]'),
         ('finetune.algorithm', 'nope', "config.finetune.algorithm='nope': choose one of dsrl_ppo, dsrl_sac, none"),
         ('finetune.seeds', 0, 'config.finetune.seeds=0'),
         ('finetune.chunks', 0, 'config.finetune.chunks=0'),
         ('finetune.bound', 0.0, 'config.finetune.bound=0.0: must be above 0'),
-        ('finetune.reward', 'nope', 'choose one of success'),
-        ('finetune.reward', 'success_minus_one', 'discount'),
-        ('dsrl_ppo.groups', 7, 'must be a multiple of dsrl_ppo.groups=7'),
+        ('finetune.reward', 'nope', "config.finetune.reward='nope': choose one of success"),
+        ('finetune.reward', 'success_minus_one', 'config.dsrl_ppo.discount=1.0: success_minus_one'),
+        ('dsrl_ppo.groups', 7, 'config.dsrl_ppo.environments=512: must be a multiple of dsrl_ppo.groups=7'),
+        ('dsrl_ppo.value_cost', -0.5, 'config.dsrl_ppo.value_cost=-0.5: must be at least 0'),
         ('evaluate.episodes', 0, 'config.evaluate.episodes=0'),
         ('evaluate.coverage_starts', 0, 'config.evaluate.coverage_starts=0'),
         ('evaluate.coverage_rollouts', 0, 'config.evaluate.coverage_rollouts=0'),
@@ -154,7 +164,38 @@ def test_values_that_cannot_be_run_are_refused_before_anything_is(config, name, 
     settings.check(config)
     with pytest.raises(ValueError) as refusal:
         settings.check(settings.at_point(config, {name: value}))
-    assert says in str(refusal.value) and '\n' not in str(refusal.value)
+    assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
+
+
+def test_a_refusal_of_the_second_finetuner(config):
+    sac = changed(config, finetune__algorithm='dsrl_sac')
+    settings.check(sac)
+    with pytest.raises(ValueError, match=r'^config\.dsrl_sac\.tau=1\.5: '):
+        settings.check(changed(sac, dsrl_sac__tau=1.5))
+
+
+def test_demonstrations_from_a_file_may_be_fewer_than_would_be_recorded(config):
+    settings.check(changed(config, demos='file.hdf5', subset=300))
+
+
+def test_configs_share_an_environment(config):
+    assert settings.environment(config) is settings.environment(changed(config, seed=1))
+    lift = changed(config, env='lift')
+    assert settings.environment(lift) is not settings.environment(changed(lift, env_settings__horizon=60))
+
+
+@pytest.mark.parametrize(
+    ('values', 'says'),
+    [
+        ({'env': 'nope'}, "config.env='nope': no such environment"),
+        ({'env': 'brax:fast'}, "config.env='brax:fast': settings ['brax_name']: missing a required argument"),
+        ({'env': 'lift', 'env_settings__horizon': 0}, "config.env='lift': "),
+    ],
+)
+def test_an_environment_that_cannot_be_made(config, values, says):
+    with pytest.raises(ValueError) as refusal:
+        settings.environment(changed(config, **values))
+    assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
 
 
 def test_minibatches_that_do_not_divide_the_samples(config):

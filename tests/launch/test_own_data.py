@@ -45,18 +45,37 @@ def test_a_sweep_over_files_of_demonstrations(whole, tiny, start, tmp_path):
     curve = [row for row in rows(workdir / 'point_0002') if row['finetune'] == 'dsrl_sac']
     assert len(curve) == LEARNERS * (CHUNKS + 1)
     assert {row['env_steps'] for row in curve} == {0, 48, 64, 80}  # the warm-up's too
-    assert (workdir / 'report.html').exists() and not (workdir / 'results.jsonl').exists()
     report = (workdir / 'report.html').read_text()
     assert 'dsrl_ppo' in report and 'dsrl_sac' in report
+    together = rows(workdir)
+    assert [row.pop('point') for row in together] == [0] * len(rows(workdir / 'point_0000')) + [2] * len(
+        rows(workdir / 'point_0002')
+    )
+    said = [{name: row.pop(f'config.{name}') for name in points[0 if i < 30 else 2]} for i, row in enumerate(together)]
+    assert said == [points[0]] * 30 + [points[2]] * 30
+    assert together == rows(workdir / 'point_0000') + rows(workdir / 'point_0002')
 
     out, err = finish(start(f'--config={file}', f'--workdir={workdir}', '--point=2', module='launch.run'))
     assert (out, err) == ([f'{workdir}/point_0002: finished already, nothing to do'], [])
 
 
 OWN_ENVIRONMENT = """
+import os
+
+import jax
 import jax.numpy as jnp
 from brax import envs
 from brax.envs import fast
+
+
+class HostError(RuntimeError):
+    pass
+
+
+def look(x):
+    if os.path.exists('{file}'):
+        raise HostError('brax:position: worker 1 died')
+    return x
 
 
 class Position(fast.Fast):
@@ -65,7 +84,9 @@ class Position(fast.Fast):
 
     def step(self, state, action):
         state = super().step(state, action)
-        return state.replace(metrics={'position': state.obs[0]})
+        shape = jax.ShapeDtypeStruct((), jnp.float32)
+        position = jax.pure_callback(look, shape, state.obs[0], vmap_method='expand_dims')
+        return state.replace(metrics={'position': position})
 
 
 envs.register_environment('position', Position)
@@ -73,9 +94,13 @@ envs.register_environment('position', Position)
 
 
 def test_an_environment_of_brax_with_demonstrations_from_elsewhere(tiny, start, tmp_path):
-    """One of the user's own, which the experiment's file registers: brax's physics take minutes to compile."""
-    file = tmp_path / 'position.py'
-    file.write_text(tiny.read_text() + OWN_ENVIRONMENT)
+    """One of the user's own, which the experiment's file registers: brax's physics take minutes to compile.
+
+    It fails on the host in its first episode, after everything was trained, and goes on when that was repaired.
+    """
+    file, broken = tmp_path / 'position.py', tmp_path / 'broken'
+    file.write_text(tiny.read_text() + OWN_ENVIRONMENT.replace('{file}', str(broken)))
+    broken.touch()
     random = np.random.default_rng(0)
     steps = np.arange(24)
     np.savez(  # no more than the documented arrays
@@ -97,9 +122,13 @@ def test_an_environment_of_brax_with_demonstrations_from_elsewhere(tiny, start, 
         'finetune.chunks': 1,
     }
     flags = [f'--config.{name}={value}' for name, value in settings.items()]
-    out, err = finish(start(f'--config={file}', f'--workdir={tmp_path}/run', *flags))
+    command = f'--config={file}', f'--workdir={tmp_path}/run', *flags
+    out, err = finish(start(*command), status=1)
     assert out[0].startswith(f'[1/5] demonstrations: 4 episodes, 24 steps, operators unknown; {tmp_path}/random.npz')
-    assert err == []
+    assert err == ['error: brax:position: worker 1 died']
+    broken.unlink()
+    out, err = finish(start(*command))
+    assert out[0] == f'{tmp_path}/run: begun before, goes on from its checkpoints' and err == []
     found = rows(tmp_path / 'run')
     assert len(found) == 3 * LEARNERS and {row['task'] for row in found} == {'brax:position'}
     assert found[-1]['env_steps'] > 0

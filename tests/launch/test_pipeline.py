@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -16,7 +17,7 @@ from tests.launch.tiny_runs import ARMS, CHUNKS, LEARNERS, content, finish, rows
 
 def test_every_line_that_a_run_prints(whole):
     directory, out, err = whole
-    success = r'success bc \d\.\d\d, sigma_bc matched 1 \d\.\d\d, post_bc 1 \d\.\d\d'
+    success = r'success BC \d\.\d\d, σ-BC matched to α=1 \d\.\d\d, PostBC α=1 \d\.\d\d'
     expected = [
         rf'\[1/5\] demonstrations: 6 episodes, 120 steps, by 1 operator; {re.escape(str(directory))}/demos\.hdf5',
         r'\[2/5\] posterior: 2 seeds x 2 members; std 0\.\d+ in action units',
@@ -44,8 +45,8 @@ def test_results_hold_a_row_for_every_arm_seed_and_evaluation(whole):
         assert [before[k] for k in ('pretrain', 'seed', 'success_rate')] == [
             first[k] for k in ('pretrain', 'seed', 'success_rate')
         ]
-    arms = [(row['pretrain'], row['alpha'], row['matched'], row['seed']) for row in untouched]
-    assert sorted(arms[:ARMS]) == [('bc', 0, False, 0), ('post_bc', 1, False, 0), ('sigma_bc', 1, True, 0)]
+    arms = [(row['pretrain'], row['alpha'], row['matched_alpha'], row['seed']) for row in untouched]
+    assert sorted(arms[:ARMS]) == [('bc', 0, 0, 0), ('post_bc', 1, 0, 0), ('sigma_bc', 0, 1, 0)]
     steps = {row['chunk']: row['env_steps'] for row in curve}
     assert steps[0] == 0 < steps[1] < steps[2] < steps[3] <= CHUNKS * 16 * 20  # iterations x environments x horizon
     assert all(0 <= row['success_rate'] <= 1 for row in found)
@@ -62,6 +63,7 @@ def test_the_other_files(whole):
         assert bc['rms'] == 0 < post['rms']
         assert matched['rms'] == pytest.approx(post['rms'], rel=1e-4)  # the fair comparison: one scale, another shape
         assert matched['sigma'] > 0 and len(post['rms_over_time']) and 0 <= post['clipped_share'] <= 1
+        assert all(arm['rms_played'] > 0 for arm in (bc, matched, post))  # BC's is its network's error
     learnt = rows(directory, 'metrics.jsonl')
     assert [row['stage'] for row in learnt] == (
         ['posterior'] * 2 + ['pretrain'] * 40 * LEARNERS + ['finetune'] * CHUNKS * LEARNERS
@@ -90,6 +92,20 @@ def test_a_finished_run_says_so_and_changes_nothing(whole, tiny, start):
     assert out == [f'{directory}: finished already, nothing to do', f'report: {directory}/report.html']
     assert err == []
     assert content(directory) == before
+
+
+def test_a_finished_run_is_made_longer(whole, tiny, start, tmp_path):
+    """What it had stays, bit for bit, and another row a learner comes."""
+    directory = tmp_path / 'run'
+    shutil.copytree(whole[0], directory)
+    flags = f'--config.finetune.chunks={CHUNKS + 1}', '--config.save_every=30.0', '--config.tensorboard=True'
+    out, err = finish(start(f'--config={tiny}', f'--workdir={directory}', *flags))
+    assert out[0] == f'{directory}: begun before, goes on from its checkpoints' and err == []
+    for name in ('results.jsonl', 'metrics.jsonl'):
+        before, after = ((d / name).read_bytes() for d in (whole[0], directory))
+        assert after.startswith(before) and after.count(b'\n') == before.count(b'\n') + LEARNERS
+    assert (directory / 'coverage.jsonl').read_bytes() == (whole[0] / 'coverage.jsonl').read_bytes()
+    assert (directory / 'done.json').exists()
 
 
 def test_killed_in_pretraining_then_stopped_in_finetuning(whole, tiny, start, tmp_path):

@@ -48,3 +48,6 @@ def test_what_an_earlier_run_did_and_compiling_are_no_speed(capsys, monkeypatch)
     now += 22.0
     shown.chunk(91, 100, {'loss': 1.0, 'compile_seconds': 20.0})
     assert 'ETA 00:18' in capsys.readouterr().err
+    now += 32.0  # a second program, after a warm-up
+    shown.chunk(92, 100, {'loss': 1.0, 'compile_seconds': 30.0})
+    assert 'ETA 00:16' in capsys.readouterr().err

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from launch.report import arms, compare, make_report, read, sections
+from launch.arms import arm_of
+from launch.report import compare, make_report, read, sections
 from tests.launch.written_runs import BC, FIXED, MATCHED, POST, STEPS, one_section, rewrite, said, write_run
 
 
@@ -21,7 +22,7 @@ def test_the_main_table_is_what_the_files_say(run):
     rows = [json.loads(line) for line in (run / 'results.jsonl').read_text().splitlines()]
 
     def rate(arm, steps, finetune):
-        chosen = [r for r in rows if arms.arm_of(r) == arm and r['env_steps'] == steps and r['finetune'] == finetune]
+        chosen = [r for r in rows if arm_of(r) == arm and r['env_steps'] == steps and r['finetune'] == finetune]
         return np.array([r['success_rate'] for r in sorted(chosen, key=lambda r: r['seed'])])
 
     section, notes = one_section(run)
@@ -58,8 +59,8 @@ def test_level_with_the_matched_arm_is_no_credit_to_the_posterior(tmp_path):
 
 def test_no_matched_arm_is_said(tmp_path):
     directory = write_run(tmp_path / 'run')
-    rewrite(directory, 'results.jsonl', lambda row: None if row['matched'] else row)
-    rewrite(directory, 'coverage.jsonl', lambda row: None if row['matched'] else row)
+    rewrite(directory, 'results.jsonl', lambda row: None if row['matched_alpha'] else row)
+    rewrite(directory, 'coverage.jsonl', lambda row: None if row['matched_alpha'] else row)
     (directory / 'noise.json').unlink()
     assert any('There is no σ-BC arm of the same noise rms' in sentence for sentence in said(directory))
 
@@ -79,6 +80,33 @@ def test_loud_noise_is_warned_of_and_its_place_is_told(tmp_path):
     assert all(arm.name in warning for arm in (FIXED, MATCHED, POST)) and 'BC 0.00' not in warning
     (place,) = [s for s in sentences if 'places its noise' in s]
     assert 'late in the episode' in place and '3.6 times' in place
+
+
+def test_noise_as_played_is_told_beside_noise_as_trained(tmp_path):
+    directory = write_run(tmp_path / 'run')
+    section, _ = one_section(directory)
+    found = {row.arm: row for row in compare.summaries(section)}
+    scales = json.loads((directory / 'noise.json').read_text())
+    for arm in (BC, MATCHED, POST):
+        played = [row['rms_played'] for row in scales if arm_of(row) == arm]
+        assert found[arm].played == pytest.approx(np.mean(played)) and found[arm].played != found[arm].rms
+    (sentence,) = [s for s in said(directory) if s.startswith('Noise played of that trained on')]
+    assert f'BC 0.03 of 0.00, {FIXED.name} 0.19 of 0.21' in sentence and 'matched in training only' not in sentence
+    text = make_report(directory).read_text()
+    assert f'<td>{found[POST].rms:.2f}</td><td>{found[POST].played:.2f}</td>' in text  # the table behind the figure
+
+    for row in scales:
+        row['rms_played'] *= 0.5 if row['matched_alpha'] else 1
+    (directory / 'noise.json').write_text(json.dumps(scales))
+    (sentence,) = [s for s in said(directory) if s.startswith('Noise played of that trained on')]
+    share = np.mean([row['rms_played'] for row in scales if row['matched_alpha']]) / found[POST].played
+    assert f'{MATCHED.name} plays {share:.2f} times as much as {POST.name}: matched in training only.' in sentence
+
+    (directory / 'noise.json').write_text(
+        json.dumps([{name: v for name, v in row.items() if name != 'rms_played'} for row in scales])
+    )
+    assert not any(s.startswith('Noise played') for s in said(directory))
+    assert make_report(directory)
 
 
 def test_an_unfinished_run_is_compared_where_all_runs_are(tmp_path):
@@ -117,7 +145,7 @@ def test_runs_whose_steps_differ_meet_by_interpolation_and_start_untouched(tmp_p
 def test_finetuning_seeds_are_averaged_before_anything_else(tmp_path):
     directory = write_run(tmp_path / 'run', finetune_seeds=2)
     rows = [json.loads(line) for line in (directory / 'results.jsonl').read_text().splitlines()]
-    last = [r['success_rate'] for r in rows if arms.arm_of(r) == POST and r['env_steps'] == 400_000 and r['seed'] == 2]
+    last = [r['success_rate'] for r in rows if arm_of(r) == POST and r['env_steps'] == 400_000 and r['seed'] == 2]
     section, _ = one_section(directory)
     assert len(last) == 2 and section.curves[POST].final()['', 2] == pytest.approx(np.mean(last))
     assert compare.summaries(section)[-1].finetuned.n == 3

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from launch.report import arms, compare, figures, make_report
+from launch.report import arms, compare, figures, make_report, read
 from tests.launch.written_runs import NUMBERS, one_section, write_run
 
 
@@ -104,11 +104,19 @@ def test_broken_rows_are_left_out_and_counted(tmp_path):
         file.write('[]\n{"pretrain": "bc", "alpha": 0.0, "seed": 9, "env_st')
     (directory / 'noise.json').write_text('[{')
     section, notes = one_section(directory)
-    assert [row[3:] for row in compare.summaries(section)] == [row[3:] for row in whole]
-    assert any('results.jsonl: 2 row(s) left out' in note and 'finetune=None' in note for note in notes)
-    assert any('not JSON (cut off?)' in note for note in notes) and any(
-        'noise.json: not JSON' in note for note in notes
-    )
+    assert [row[4:] for row in compare.summaries(section)] == [row[4:] for row in whole]
+    assert any('results.jsonl: 1 row(s) left out' in note and 'finetune=None' in note for note in notes)
+    assert any('holds a list, not a JSON object: left out' in note for note in notes)
+    assert any('is not JSON' in note and 'left out (cut off?)' in note for note in notes)
+    assert any('noise.json: not JSON' in note for note in notes)
+
+
+def test_the_rows_of_a_sweep_that_were_put_together_are_not_read_twice(tmp_path):
+    for index in range(2):
+        write_run(tmp_path / f'point_{index:04d}', root=index)
+    points, notes = read.read(tmp_path)
+    (tmp_path / 'results.jsonl').write_text((tmp_path / 'point_0000' / 'results.jsonl').read_text())
+    assert read.read(tmp_path) == (points, notes) and [point.name for point in points] == ['point_0000', 'point_0001']
 
 
 def test_an_empty_directory_has_a_page_and_a_missing_one_is_refused(tmp_path):

@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 
+from launch.arms import Arm
 from launch.report import read, sections, words
-from launch.report.arms import Arm
 
-BC = Arm('bc', 0.0, 0.0, False)
-POST = Arm('post_bc', 1.0, 0.0, False)
-MATCHED = Arm('sigma_bc', 1.0, 0.0, True)
-FIXED = Arm('sigma_bc', 0.0, 0.2, False)
+BC = Arm('bc')
+POST = Arm('post_bc', alpha=1.0)
+MATCHED = Arm('sigma_bc', matched_alpha=1.0)
+FIXED = Arm('sigma_bc', sigma=0.2)
 # start, end of the finetuning curve, pass@64, noise rms early and late: near what a prototype measured on gate
 NUMBERS = {
     BC: (0.27, 0.30, 0.50, 0.0, 0.0),
@@ -30,14 +30,13 @@ def write_run(directory, seeds=3, shift=0.0, evaluations=5, noise=0.04, finetune
     for seed in range(seeds):
         luck = rng.normal(0, noise)
         for arm, (start, end, best, early, late) in NUMBERS.items():
-            sigma = 0.37 + 0.01 * seed if arm.matched else arm.sigma
-            label = {'pretrain': arm.pretrain, 'alpha': arm.alpha, 'sigma': sigma, 'matched': arm.matched, 'seed': seed}
+            sigma = 0.37 + 0.01 * seed if arm.matched_alpha else arm.sigma
+            label = arm._asdict() | {'sigma': sigma, 'seed': seed}
             row = {'experiment': 'quickstart', 'task': 'gate'} | label
             bins = np.where(np.arange(10) < 5, early, late) * (1 + 0.1 * rng.normal())
             rms = float(np.sqrt(np.mean(bins**2)))
-            scales.append(
-                label | {'rms': rms, 'rms_per_dimension': [rms], 'rms_over_time': bins.tolist(), 'clipped_share': 0.1}
-            )
+            scale = {'rms': rms, 'rms_played': float(np.hypot(0.9 * rms, 0.03)), 'clipped_share': 0.1}
+            scales.append(label | scale | {'rms_per_dimension': [rms], 'rms_over_time': bins.tolist()})
             for region in dict.fromkeys(['all', *regions]):
                 for n in (1, 4, 16, 64):
                     rate = start + (best - start) * math.log2(n) / 6 + luck / 2 + rng.normal(0, noise / 3)

@@ -87,3 +87,13 @@ def test_denoising_mlp_with_layer_norm_ignores_the_first_layers_scale():
     scaled['params']['kernel'] = 10 * scaled['params']['kernel']
     out = net.apply(params, X, jnp.float32(0.3), OBS)
     np.testing.assert_allclose(net.apply(scaled, X, jnp.float32(0.3), OBS), out, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('hidden', 'activation', 'message'),
+    [((64, 0), 'tanh', r'hidden=\(64, 0\)'), ((6.5,), 'tanh', 'hidden'), ((64,), 'sin', "activation='sin'")],
+)
+def test_networks_that_cannot_be_built_are_refused(hidden, activation, message):
+    networks.check_network((), 'relu')
+    with pytest.raises(ValueError, match=message):
+        networks.check_network(hidden, activation)

@@ -6,19 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from postbc_jax.policies import PolicyConfig, build, diffusion, sampler
 
 MEAN, STD = 0.4, 0.3  # of the Gaussian target
 
 
-def exact_epsilon(train_steps):
-    """E[epsilon | x_k], chunks ~ N(MEAN, STD^2): x_k ~ N(a MEAN, a^2 STD^2 + b^2), a^2 = alpha_bar, b^2 = 1 - a^2."""
+def exact_epsilon(train_steps, mean=MEAN, std=STD):
+    """E[epsilon | x_k], chunks ~ N(mean, std^2): x_k ~ N(a mean, a^2 std^2 + b^2), a^2 = alpha_bar, b^2 = 1 - a^2."""
     alpha_bar = jnp.asarray(diffusion.cosine_alpha_bar(train_steps), jnp.float32)
 
     def epsilon(x, time):
         kept = alpha_bar[jnp.round(time * train_steps).astype(int)]
-        return jnp.sqrt(1 - kept) * (x - jnp.sqrt(kept) * MEAN) / (kept * STD**2 + 1 - kept)
+        return jnp.sqrt(1 - kept) * (x - jnp.sqrt(kept) * mean) / (kept * std**2 + 1 - kept)
 
     return epsilon
 
@@ -32,12 +33,47 @@ def test_cosine_alpha_bar_is_the_published_ratio_of_cosines():
     assert (np.diff(alpha_bar) < 0).all() and alpha_bar[0] == 1
 
 
-def test_schedule_runs_from_noise_to_the_chunk():
+def test_schedule_runs_from_little_signal_to_the_chunk_evenly_in_log_snr():
     steps = diffusion.schedule(100, 8)
-    np.testing.assert_allclose(steps.time * 100, [100, 88, 75, 62, 50, 38, 25, 12], atol=1e-4)
+    np.testing.assert_allclose(steps.time * 100, [95, 87, 71, 45, 21, 9, 3, 1], atol=1e-4)
     np.testing.assert_allclose(steps.signal**2 + steps.noise**2, 1, rtol=1e-6)
     np.testing.assert_array_equal(steps.next_signal[:-1], steps.signal[1:])
-    assert steps.next_signal[-1] == 1 and steps.next_noise[-1] == 0 and steps.noise[0] > 0.9999
+    assert steps.next_signal[-1] == 1 and steps.next_noise[-1] == 0
+    assert steps.noise[0] / steps.signal[0] < 13  # by which the first clean chunk errs more than epsilon
+
+
+@pytest.mark.parametrize('train_steps', [1, 2, 5, 20, 100, 1000])
+def test_levels_are_distinct_whatever_their_number(train_steps):
+    for n in sorted({1, 2, 3, 8, train_steps - 1, train_steps} & set(range(1, train_steps + 1))):
+        levels = np.round(diffusion.schedule(train_steps, n).time * train_steps)
+        assert (np.diff(levels) < 0).all() and len(levels) == n and levels[-1] >= 1 and levels[0] <= train_steps
+        assert (levels[-1] == 1) == (n > 1 or train_steps == 1)
+    np.testing.assert_array_equal(levels, np.arange(train_steps, 0, -1))  # as many as there are: all of them
+
+
+@pytest.mark.parametrize(
+    'train_steps, std, share',
+    [(100, 0.03, 0.73), (100, 0.06, 0.88), (100, 0.1, 0.95), (100, 0.2, 1.0), (100, 0.5, 1.03), (100, 1.0, 1.03)]
+    + [(1000, 0.03, 0.95), (1000, 0.06, 1.0), (1000, 0.1, 1.01), (1000, 0.5, 1.04), (1000, 1.0, 1.04)],
+)
+def test_eight_steps_play_the_targets_mean_and_std(train_steps, std, share):
+    """Decoding a Gaussian target is linear in the noise: what -1 and 1 become says all. Level 1 of 100 holds noise of
+    .025, and the last step leaves out what it hides."""
+    clean = diffusion.clean_from_epsilon(exact_epsilon(train_steps, std=std), clip=None)
+    steps = diffusion.schedule(train_steps, 8)
+    low, high = (sampler.deterministic(clean, jnp.full((1, 1), z), steps).item() for z in (-1.0, 1.0))
+    np.testing.assert_allclose((high - low) / 2 / std, share, atol=0.012)
+    assert -0.08 * std < (low + high) / 2 - MEAN < 0
+
+
+def test_clip_near_the_bound_plays_the_clipped_target():
+    """N(.95, .1^2) bounded to [-1, 1] at every step: its moments are those of the normal cut off at 1."""
+    clean = diffusion.clean_from_epsilon(exact_epsilon(1000, 0.95, 0.1), clip=1.0)
+    noise = jnp.asarray(stats.norm.ppf((np.arange(4000) + 0.5) / 4000), jnp.float32)[:, None, None]
+    chunks = jax.vmap(lambda z: sampler.deterministic(clean, z, diffusion.schedule(1000, 8)))(noise)
+    cut = np.minimum(0.95 + 0.1 * np.asarray(noise), 1)
+    np.testing.assert_allclose([chunks.mean(), chunks.std()], [cut.mean(), cut.std()], atol=0.006)
+    assert chunks.max() == 1 and cut.mean() < 0.95 - 0.015
 
 
 def test_ddim_with_the_exact_epsilon_transports_noise_to_the_target():

@@ -103,12 +103,12 @@ def test_a_linear_member_reaches_the_least_squares_fit_of_its_bootstrap(kind):
         assert np.abs(expected - _least_squares(windows, windows.actions, np.ones(N))).max() > 0.03
 
 
-def test_the_residual_draws_have_the_posterior_covariance(linear):
+def test_the_draws_have_the_posterior_covariance(linear):
     windows, _, predictors = linear
-    residuals = noise.residuals(predictors, jnp.asarray(windows.obs))  # (N, K, 1, A)
+    factors = noise.factors(predictors, jnp.asarray(windows.obs))  # (N, A, 1, A)
     draws = 4000
     queries = np.array([0, 17, 40])
-    sampled = jax.vmap(lambda k: jax.vmap(lambda r: noise.sample(k, r))(residuals[queries]))(
+    sampled = jax.vmap(lambda k: jax.vmap(lambda f: noise.sample(k, f))(factors[queries]))(
         jax.random.split(jax.random.key(1), draws)
     )[:, :, 0]  # (draws, 3, A)
     unbiased = MEMBERS / (MEMBERS - 1)
@@ -124,8 +124,8 @@ def test_the_residual_draws_have_the_posterior_covariance(linear):
 
 def test_the_spread_over_all_states_is_the_posteriors(linear):
     windows, _, predictors = linear
-    residuals = noise.residuals(predictors, jnp.asarray(windows.obs))
-    variance = MEMBERS / (MEMBERS - 1) * noise.deviation(residuals)[:, 0] ** 2  # (N, A)
+    factors = noise.factors(predictors, jnp.asarray(windows.obs))
+    variance = MEMBERS / (MEMBERS - 1) * noise.deviation(factors)[:, 0] ** 2  # (N, A)
     # OLS under a flat prior: the leverages sum to the features, so the mean variance is std^2 F / N exactly; its
     # estimate averages F * A * K squared normals
     expected = TARGET_STD**2 * (OBS + 1) / N

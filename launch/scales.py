@@ -1,0 +1,55 @@
+"""How large every arm's noise is: in the targets that a policy is trained on, and in the chunks that it then plays.
+
+Called by launch.pipeline around pretraining, which writes both to noise.json.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from launch.demonstrations import Learning
+from launch.point import Point
+from postbc_jax import parallel, policies
+from postbc_jax.posterior import noise
+
+MOST_STATES = 512  # at which played noise is measured: with 16 draws each its rms is then good to about 1%
+
+
+def steps_of(learning: Learning) -> list[np.ndarray]:
+    """The steps (M_s,) of each seed's demonstrations."""
+    return [np.flatnonzero(mask) for mask in learning.mask]
+
+
+def trained(learning: Learning, deviation: jax.Array, seed: int) -> dict[str, Any]:
+    """noise.scale of deviations (M, T, A) at the steps of the seed's demonstrations; further rows are ignored."""
+    steps = steps_of(learning)[seed]
+    found = noise.scale(deviation[: len(steps)], learning.windows, learning.normaliser.action_scale(), steps)
+    return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
+def played(point: Point, learning: Learning, labels: list[dict], stack: policies.Policy) -> list[dict[str, float]]:
+    """rms_played of every policy of a stack (L, ...): of policies.spread over states of its seed's demonstrations,
+    evenly chosen, T and A, in action units; rms_played_normalised, the same in normalised units.
+
+    All arms of a seed are decoded from the same noise.
+    """
+    seeds = [label['seed'] for label in labels]
+    steps = steps_of(learning)
+    states = min(MOST_STATES, *map(len, steps))
+    chosen = np.stack([of_seed[np.linspace(0, len(of_seed) - 1, states).astype(int)] for of_seed in steps])
+    mesh = parallel.mesh(len(labels))
+    each = P(parallel.LEARNER)
+    measure = parallel.pmap(policies.spread, mesh, (each, each, each), each)
+    obs = parallel.shard(learning.windows.obs[chosen[seeds]], mesh, each)
+    keys = parallel.learner_keys(point.key('noise'), seeds, mesh)
+    deviations = parallel.gather(measure(parallel.shard(stack, mesh, each), obs, keys), len(labels))  # (L, M, T, A)
+    scale = np.asarray(learning.normaliser.action_scale())
+    return [
+        {'rms_played': _rms(deviation * scale), 'rms_played_normalised': _rms(deviation)} for deviation in deviations
+    ]
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

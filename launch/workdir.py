@@ -1,0 +1,69 @@
+"""Work directories: where a point lies, and claiming it for the config that it was begun with.
+
+Between the config and the pipeline. A claim holds once something has been trained. Even then what changes no number may
+change at any start, finetuning may be made longer, and its settings are open until it has begun.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax.traverse_util import flatten_dict
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from postbc_jax import atomic
+
+_FREE = ('save_every', 'tensorboard', 'allow_other_env', 'env_settings.workers', 'env_settings.timeout')
+_FINETUNING = ('finetune', 'dsrl_ppo', 'dsrl_sac')
+_RECORDING = ('seed', 'env', 'env_settings', 'record')
+
+
+def directory_of(workdir: Path, index: int, points: int) -> Path:
+    """Where point `index` of so many is run: workdir itself where there is one, else workdir/point_NNNN.
+
+    Raises:
+      ValueError: a sweep in the directory of a single point, or the other way round.
+    """
+    if points == 1 and any(workdir.glob('point_*')):
+        raise ValueError(f'--workdir={workdir}: holds the points of a sweep: give a single point another')
+    if points > 1 and (workdir / 'config.json').exists():
+        raise ValueError(f'--workdir={workdir}: holds the run of a single point: give a sweep another')
+    return workdir if points == 1 else workdir / f'point_{index:04d}'
+
+
+def claim(directory: Path, config: ConfigDict) -> None:
+    """Writes config.json, or refuses the directory of another config.
+
+    A directory in which nothing has been trained takes any config; demonstrations that were recorded there for another
+    one are removed. One that was finished is open again where the config asks for more.
+
+    Raises:
+      ValueError: something was trained with another value of a setting; the message names the first.
+    """
+    file, now = directory / 'config.json', json.loads(json.dumps(config.to_dict()))
+    before = json.loads(file.read_text()) if file.exists() else now
+    changed = [change for change in _changes(before, now) if change[0] not in _FREE]
+    trained = {path.parent.name for path in (directory / 'checkpoints').glob('*/*') if path.name.isdigit()}
+    for name, old, new in changed:
+        open_still = not trained or ('finetune' not in trained and name.split('.')[0] in _FINETUNING)
+        if not open_still and not (name == 'finetune.chunks' and new > old):
+            raise ValueError(
+                f'{file}: this directory was begun with {name}={old!r}, not {new!r}: use the old value or another '
+                '--workdir'
+            )
+    if jax.process_index() == 0:
+        if changed:
+            (directory / 'done.json').unlink(missing_ok=True)
+        if before['demos'] == '' and any(name.split('.')[0] in _RECORDING for name, *_ in changed):
+            (directory / 'demos.hdf5').unlink(missing_ok=True)
+        atomic.write(file, json.dumps(now, indent=1, allow_nan=False) + '\n')
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices('the work directory is claimed')
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(dotted name, old value, new value) of every setting that differs, None where there is none."""
+    old, new = (flatten_dict(config, sep='.') for config in (before, now))
+    return [(name, old.get(name), new.get(name)) for name in sorted(old | new) if old.get(name) != new.get(name)]
