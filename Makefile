@@ -1,10 +1,10 @@
-# make demo: the quickstart. make test: lint and all tests. make bench: speed, side by side with PyTorch.
+# make demo: the quickstart. make test: lint and all tests, simulators too. make bench: speed, side by side with PyTorch.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: install demo test lint bench clean
+.PHONY: install install-robosuite demo test lint bench clean
 
 install: $(VENV)/.installed
 
@@ -13,10 +13,18 @@ $(VENV)/.installed: setup.cfg
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
+# robosuite itself without its requirements: its mink wants a numpy that jax does not run with. The tasks do without.
+install-robosuite: $(VENV)/.robosuite
+
+$(VENV)/.robosuite: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,robosuite]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps robosuite==1.5.2
+	@touch $@
+
 demo: install
 	$(BIN)/python -m launch.local --config=experiments/quickstart.py --workdir=runs/quickstart
 
-test: install lint
+test: install-robosuite lint
 	$(BIN)/pytest -q -n auto --maxprocesses=4
 
 lint: install

@@ -14,33 +14,36 @@ def get_config() -> ConfigDict:
     config.seed = 0  # root of every random number
     config.seeds = 3  # pretraining seeds: own demonstrations, posterior, initialisation and batches each
 
-    # The environment: gate, lift, can, square, any of brax as brax:NAME, of Gymnasium as gymnasium:ID, of robosuite as
-    # robosuite:TASK.
+    # The environment: gate, lift, can, square, lift_mjx, or another package's: brax:NAME, playground:NAME,
+    # gymnasium:ID, robosuite:TASK, ogbench:NAME, metaworld:TASK.
     config.env = 'gate'
     config.env_settings = ConfigDict(  # unset ones are the environment's own; ones that it does not take are refused
         {
             'horizon': config_dict.placeholder(int),  # steps until the time-out; not of gate, whose end is its task's
-            'rare_fraction': config_dict.placeholder(float),  # lift, can, square: share of starts in the rare region
-            'speed': config_dict.placeholder(float),  # lift, can, square: metres per step at a full action
+            'rare_fraction': config_dict.placeholder(float),  # lift, can, square, lift_mjx: share of rare starts
+            'speed': config_dict.placeholder(float),  # lift, can, square, lift_mjx: metres per step at a full action
             'chute': config_dict.placeholder(float),  # lift, can, square: half the width of the dense phase's chute, m
-            'success_metric': config_dict.placeholder(str),  # brax:NAME: succeeds once metrics[success_metric] ...
-            'success_threshold': config_dict.placeholder(float),  # ... is at least this ...
+            'success_metric': config_dict.placeholder(str),  # brax:, playground:NAME: a metric, or reward: success ...
+            'success_threshold': config_dict.placeholder(float),  # ... is that it is at least this ...
             'below': config_dict.placeholder(bool),  # ... or, where True, at most this
-            'sparse': config_dict.placeholder(bool),  # brax:NAME: False keeps its own reward
-            'at_once': config_dict.placeholder(int),  # simulators: environments of a learner that evaluation steps at once
+            'sparse': config_dict.placeholder(bool),  # False keeps an environment's own reward; not of built-in tasks
+            'at_once': config_dict.placeholder(
+                int
+            ),  # simulators: environments of a learner that evaluation steps at once
             'workers': config_dict.placeholder(int),  # simulators: processes; one a core
             'timeout': config_dict.placeholder(float),  # simulators: seconds until a silent process counts as hung
             'arguments': config_dict.placeholder(str),  # gymnasium:ID, robosuite:TASK: of its constructor, as JSON
             'success_key': config_dict.placeholder(str),  # gymnasium:ID: the entry of info that says success ...
             'success': config_dict.placeholder(str),  # ... or MODULE:FUNCTION, called with (env, info)
+            'task': config_dict.placeholder(int),  # ogbench:NAME: which of its goals, 1 to 5
             'backend': config_dict.placeholder(str),  # brax:NAME: generalized, positional, spring or mjx, as it allows
         }
     )
 
     # The demonstrations: a file of yours, or scripted ones recorded here.
-    config.demos = ''  # robomimic HDF5 or npz; '' records scripted operators
-    config.obs_keys = ''  # comma-separated; '' is robomimic's low-dimensional order
-    config.mask = ''  # name of a filter in the file's mask/ group
+    config.demos = ''  # a file, or the folder of a Minari or LeRobot dataset; '' records scripted operators
+    config.obs_keys = ''  # comma-separated, of the file and of a simulator; '' is the format's own choice
+    config.mask = ''  # name of a filter in the file's mask/ group, or of a LeRobot split
     config.allow_other_env = False  # True takes a file that says it was recorded in another environment than config.env
     config.action_bound = 1.0  # actions beyond it by more than 1e-3 are refused; 0 turns the check off
     config.record = ConfigDict(

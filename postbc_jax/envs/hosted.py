@@ -41,7 +41,7 @@ def make(name: str, **settings: Any) -> HostEnv:
         from postbc_jax.envs import robosuite
 
         def operators(env: HostEnv) -> dict[str, Any]:
-            return robosuite.operators(what)
+            return robosuite.operators(what, env.obs_keys, env.env_args()['object_layout'])
 
     simulator = f'postbc_jax.simulators.{kind}'
     return HostEnv(name, simulator, {'id': what} | settings, operators=operators, **adapter)

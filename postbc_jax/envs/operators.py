@@ -39,7 +39,7 @@ a factor exp(noise * N(0, 1)) and the six motion dimensions tremble by noise * N
 for the hand to be as close as the noise lets it.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -71,59 +71,98 @@ class Operator:
         raise NotImplementedError
 
 
-# Stages of a manipulation, in order.
-ENTER, THREAD, HOVER, REACH, CLOSE, RAISE, OVER, LOWER, RELEASE = range(9)
+# Stages of a manipulation, in order; a task may begin later and end earlier.
+ENTER, THREAD, HOVER, REACH, CLOSE, RAISE, OVER, LOWER, RELEASE, RETREAT = range(10)
 
 
 @struct.dataclass
-class ArmOperator(Operator):
-    """Lift, Can and Square by hand: a proportional servo through the nine stages above.
+class Servo(Operator):
+    """A hand's proportional servo through stages `first` to `last`, each with a target of its own.
 
-    Each stage has a target; the next begins where the hand is close enough to it, after a pause of `hesitation` steps.
+    The next stage begins where the hand is close enough to its target, after a pause of `hesitation` steps.
 
     Attributes:
-      speed: the environment's metres per step at a full action.
+      speed: metres per step at a full action, where the hand follows at once.
       pace: largest action, in (0, 1].
-      gain: share of the remaining way covered in a step, in (0, 1].
-      entry: metres above the chute at which the hand centres itself.
-      hover: metres above the grasp at which it stops before reaching.
-      side: metres beside the grasp, along x, at which it does.
-      turn_from: the stage from which the hand takes the grasp's orientation: ENTER, THREAD or HOVER.
-      swing: 1 to move sideways while raising, 0 to raise first.
+      gain: share of the remaining way asked for in a step.
       hesitation: steps of standing still between stages.
     """
+
+    first: ClassVar[int] = ENTER
+    last: ClassVar[int] = RELEASE
 
     speed: float = 0.05
     pace: float = 0.6
     gain: float = 0.6
-    entry: float = 0.03
-    hover: float = 0.06
-    side: float = 0.0
-    turn_from: int = HOVER
-    swing: int = 0
     hesitation: int = 0
 
     def init(self, state: State, key: jax.Array) -> Memory:
         """Stage, steps left to stand still, and this episode's own pace."""
         pace = self.pace * jnp.exp(self.noise * jax.random.normal(key))
-        return jnp.int32(ENTER), jnp.int32(0), jnp.minimum(pace, 1.0)
+        return jnp.int32(self.first), jnp.int32(0), jnp.minimum(pace, 1.0)
 
     def __call__(self, state: State, memory: Memory, key: jax.Array) -> tuple[jax.Array, Memory]:
         """One step of the servo; noise is added to the six motion dimensions, never to the gripper."""
-        scene, (stage, wait, pace) = state.pipeline_state, memory
+        scene, (stage, wait, pace) = self._see(state), memory
+        stage = self._resume(scene, stage)
         arrived = self._arrived(scene, stage) & (wait == 0)
-        wait = jnp.where(arrived, jnp.asarray(self.hesitation), jnp.maximum(wait - 1, 0))
-        stage = jnp.minimum(stage + arrived, RELEASE)
+        wait = jnp.where(arrived, self._pause(stage), jnp.maximum(wait - 1, 0))
+        stage = jnp.minimum(stage + arrived, self.last)
 
-        move = self.gain * self._move(scene)[stage] / self.speed
+        move = self.gain * self._move(scene)[stage - self.first] / self.speed
         turn = self.gain * 2 * self._turn(scene, stage) / TURN
         motion = jnp.clip(jnp.concatenate([move, turn]), -pace, pace) * (wait == 0)
         motion += self.noise * jax.random.normal(key, motion.shape)
         grip = jnp.where((stage >= CLOSE) & (stage < RELEASE), 1.0, -1.0)
         return jnp.append(motion, grip), (stage, wait, pace)
 
+    def _see(self, state: State) -> Scene:
+        """Where everything is."""
+        raise NotImplementedError
+
     def _move(self, scene: Scene) -> jax.Array:
-        """The way still to go in each stage, (9, 3)."""
+        """The way still to go in each stage from `first` to `last`, (stages, 3)."""
+        raise NotImplementedError
+
+    def _turn(self, scene: Scene, stage: jax.Array) -> jax.Array:
+        """The half-angle vector (3,) still to turn."""
+        raise NotImplementedError
+
+    def _arrived(self, scene: Scene, stage: jax.Array) -> jax.Array:
+        """Whether a stage's target is reached, as closely as the noise allows."""
+        raise NotImplementedError
+
+    def _resume(self, scene: Scene, stage: jax.Array) -> jax.Array:
+        """The stage to go on with: an earlier one where something went wrong."""
+        return stage
+
+    def _pause(self, stage: jax.Array) -> jax.Array:
+        """Steps to stand still after a stage."""
+        return jnp.asarray(self.hesitation)
+
+
+@struct.dataclass
+class ArmOperator(Servo):
+    """Lift, Can and Square by hand.
+
+    Attributes:
+      entry: metres above the chute at which the hand centres itself.
+      hover: metres above the grasp at which it stops before reaching.
+      side: metres beside the grasp, along x, at which it does.
+      turn_from: the stage from which the hand takes the grasp's orientation: ENTER, THREAD or HOVER.
+      swing: 1 to move sideways while raising, 0 to raise first.
+    """
+
+    entry: float = 0.03
+    hover: float = 0.06
+    side: float = 0.0
+    turn_from: int = HOVER
+    swing: int = 0
+
+    def _see(self, state: State) -> Scene:
+        return state.pipeline_state
+
+    def _move(self, scene: Scene) -> jax.Array:
         hand, grasp = scene.hand, scene.grasp
         carry = (scene.goal - scene.object).at[2].set(CARRY - scene.object[2])
         return jnp.stack(
@@ -141,13 +180,12 @@ class ArmOperator(Operator):
         )
 
     def _turn(self, scene: Scene, stage: jax.Array) -> jax.Array:
-        """The half-angle vector (3,) still to turn: to the grasp's orientation, then straight again."""
+        """To the grasp's orientation, then straight again."""
         grasping = (stage >= self.turn_from) & (stage <= RAISE)
         target = jnp.where(grasping, scene.grasp_quat, rotations.DOWN)
         return rotations.error(target, scene.hand_quat)
 
     def _arrived(self, scene: Scene, stage: jax.Array) -> jax.Array:
-        """Whether a stage's target is reached, as closely as the noise allows."""
         slack = self.noise * self.speed
         left = jnp.max(jnp.abs(self._move(scene)[stage]))
         askew = jnp.max(jnp.abs(self._turn(scene, stage)))
