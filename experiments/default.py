@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
             'workers': config_dict.placeholder(int),  # simulators: processes; one a core
             'timeout': config_dict.placeholder(float),  # simulators: seconds until a silent process counts as hung
             'arguments': config_dict.placeholder(str),  # gymnasium:ID, robosuite:TASK: of its constructor, as JSON
+            'layout': config_dict.placeholder(str),  # robosuite:TASK: the version that lays `object` out
             'success_key': config_dict.placeholder(str),  # gymnasium:ID: the entry of info that says success ...
             'success': config_dict.placeholder(str),  # ... or MODULE:FUNCTION, called with (env, info)
             'task': config_dict.placeholder(int),  # ogbench:NAME: which of its goals, 1 to 5

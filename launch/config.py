@@ -19,12 +19,13 @@ from ml_collections import ConfigDict
 
 from launch import errors
 from launch.arms import Arm
-from postbc_jax import envs
+from postbc_jax import data, envs
 from postbc_jax.finetune.ppo import PPOConfig, ppo
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
+from postbc_jax.simulators import robosuite_layout
 
 _AT_LEAST_1 = (
     'seeds',
@@ -89,14 +90,20 @@ def at_point(config: ConfigDict, point: dict[str, Any]) -> ConfigDict:
 def environment(config: ConfigDict) -> Env:
     """The bare environment; configs that ask for the same one share it.
 
-    A simulator with several kinds of observation is asked for config.obs_keys.
+    A simulator with several kinds of observation is asked for config.obs_keys. robosuite's tasks are made as env_args in
+    the file of demonstrations says that they were, but for what config.env_settings sets.
 
     Raises:
       ValueError: there is no such environment, or it refuses its settings.
     """
     given = {name: value for name, value in config.env_settings.items() if value is not None}
-    if config.obs_keys and ':' in config.env and not config.env.startswith('brax:'):
+    kind, _, task = config.env.partition(':')
+    if config.obs_keys and kind in envs.hosted.INSTALLED_BY:
         given.setdefault('obs_keys', config.obs_keys)
+    if config.demos and kind == 'robosuite':
+        said = json.loads(data.read(config.demos, obs_keys(config), config.mask or None).env_args)
+        if said.get('type') == 1 and said.get('env_name') == task:  # else data.validate.check_origin has its say
+            given = {k: v for k, v in robosuite_layout.from_env_args(said).items() if k != 'id'} | given
     try:
         return made(config.env, json.dumps(given, sort_keys=True))
     except ValueError as error:
@@ -105,6 +112,11 @@ def environment(config: ConfigDict) -> Env:
             raise
         said = said.removeprefix(f'env={config.env!r}').lstrip(':, ')
         raise ValueError(f'config.env={config.env!r}: {said}') from error
+
+
+def obs_keys(config: ConfigDict) -> tuple[str, ...]:
+    """The names in config.obs_keys."""
+    return tuple(name.strip() for name in config.obs_keys.split(',') if name.strip())
 
 
 @functools.cache

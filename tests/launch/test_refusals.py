@@ -52,7 +52,7 @@ def test_refusals_are_one_line_and_name_what_is_wrong(whole, tiny, tmp_path):
         (f'--config={tmp_path}/none.py', fresh, '--config.seeds=2'): f'{tmp_path}/none.py',
         ('--config=experiments/quickstart.py:nope', fresh): 'quickstart.py:nope: the argument is smoke or nothing',
         (config, fresh, '--config.env=nope'): "config.env='nope': no such environment",
-        (config, fresh, '--config.env=brax:reacher'): "missing a required argument: 'success_metric'",
+        (config, fresh, '--config.env=brax:reacher'): 'success_metric=NAME and --config.env_settings.',
         (config, fresh, '--config.record.operators=stead'): 'config.record.operators=stead: gate has steady',
         (config, fresh, f'--config.demos={tmp_path}/none.hdf5'): f'{tmp_path}/none.hdf5: no such file',
         (
