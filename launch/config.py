@@ -90,8 +90,8 @@ def at_point(config: ConfigDict, point: dict[str, Any]) -> ConfigDict:
 def environment(config: ConfigDict) -> Env:
     """The bare environment; configs that ask for the same one share it.
 
-    A simulator with several kinds of observation is asked for config.obs_keys. robosuite's tasks are made as env_args in
-    the file of demonstrations says that they were, but for what config.env_settings sets.
+    A simulator with several kinds of observation is asked for config.obs_keys. robosuite's tasks are made as the
+    demonstrations' env_args say that they were, but for what config.env_settings sets.
 
     Raises:
       ValueError: there is no such environment, or it refuses its settings.
