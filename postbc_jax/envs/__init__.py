@@ -13,7 +13,9 @@ from postbc_jax.envs.chunks import PlayChunks
 from postbc_jax.envs.gate import Gate
 from postbc_jax.envs.host import HostEnv
 from postbc_jax.envs.lift import Lift
+from postbc_jax.envs.lift_mjx import LiftMJX
 from postbc_jax.envs.operators import Operator
+from postbc_jax.envs.playground import PlaygroundTask
 from postbc_jax.envs.record import record
 from postbc_jax.envs.square import Square
 from postbc_jax.envs.task import Task
@@ -21,7 +23,8 @@ from postbc_jax.envs.wrappers import FreshReset, wrap
 
 __all__ = ['TASKS', 'BraxTask', 'FreshReset', 'HostEnv', 'Operator', 'PlayChunks', 'Task', 'make', 'record', 'wrap']
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Gate, Lift, Can, Square)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Gate, Lift, Can, Square, LiftMJX)}
+ADAPTERS = {'brax': BraxTask, 'playground': PlaygroundTask}
 
 for _name, _task in TASKS.items():
     brax.envs.register_environment(_name, _task)
@@ -31,22 +34,24 @@ def make(name: str, **settings: Any) -> Env:
     """Builds an environment by name.
 
     Args:
-      name: 'gate', 'lift', 'can', 'square', 'brax:NAME' for any environment of brax, or a simulator of another package:
-        'gymnasium:ID', 'metaworld:TASK', 'ogbench:ENVIRONMENT', 'robosuite:TASK'.
-      settings: the constructor's arguments: of the task; for brax, of BraxTask (success_metric and success_threshold
-        are required); for a simulator, HostEnv's and those of `make` in its file of simulators/.
+      name: 'gate', 'lift', 'can', 'square', 'lift_mjx', 'brax:NAME' or 'playground:NAME' for any environment of brax or
+        MuJoCo Playground, or a simulator of another package: 'gymnasium:ID', 'metaworld:TASK', 'ogbench:ENVIRONMENT',
+        'robosuite:TASK'.
+      settings: the constructor's arguments: of the task; of BraxTask or PlaygroundTask (success_metric and
+        success_threshold are required); for a simulator, HostEnv's and those of `make` in its file of simulators/.
 
     Raises:
       ValueError: an unknown name or setting, or a value that the task refuses.
     """
-    if name.partition(':')[0] in hosted.INSTALLED_BY:
+    prefix, colon, rest = name.partition(':')
+    if prefix in hosted.INSTALLED_BY:
         return hosted.make(name, **settings)
-    kind = BraxTask if name.startswith('brax:') else TASKS.get(name)
+    kind = ADAPTERS.get(prefix) if colon else TASKS.get(name)
     if kind is None:
-        kinds = ', '.join(f'{kind}:NAME' for kind in hosted.INSTALLED_BY)
-        raise ValueError(f'env={name!r}: no such environment; there are {", ".join(TASKS)} and brax:NAME, {kinds}')
-    if kind is BraxTask:
-        settings = {'brax_name': name.removeprefix('brax:')} | settings
+        kinds = ', '.join(f'{kind}:NAME' for kind in (*ADAPTERS, *hosted.INSTALLED_BY))
+        raise ValueError(f'env={name!r}: no such environment; there are {", ".join(TASKS)} and {kinds}')
+    if colon:
+        settings = {'name': rest} | settings
     try:
         inspect.signature(kind).bind(**settings)
     except TypeError as error:

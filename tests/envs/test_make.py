@@ -45,7 +45,7 @@ def outcomes(env, steps=4):
     return seen
 
 
-@pytest.mark.parametrize('name', ['gate', 'lift', 'can', 'square'])
+@pytest.mark.parametrize('name', envs.TASKS)
 def test_built_in_tasks_are_made_here_and_by_brax(name):
     env = envs.make(name)
     assert env.name == name
@@ -90,11 +90,15 @@ def test_nobody_demonstrates_a_brax_task():
 @pytest.mark.parametrize(
     ('name', 'settings', 'message'),
     [
-        ('lfit', {}, "env='lfit': no such environment; there are gate, lift, can, square and brax:NAME"),
+        ('lfit', {}, "env='lfit': no such environment; there are gate, lift, can, square, lift_mjx and brax:NAME"),
         ('lift', {'speeed': 1}, 'speeed.* it takes rare_fraction, horizon, speed, chute'),
         ('brax:nothing', {'success_metric': 'a', 'success_threshold': 0}, 'brax has ant'),
-        ('brax:count', {}, 'success_metric'),
-        ('brax:count', {'success_metric': 'height', 'success_threshold': 0}, "'height' is none of its metrics: count"),
+        ('brax:count', {}, 'env_settings.success_metric=NAME and .*threshold=NUMBER; its metrics are reward, count'),
+        (
+            'brax:count',
+            {'success_metric': 'height', 'success_threshold': 0},
+            "'height' is none of its metrics: reward, count",
+        ),
         ('brax:count', {'success_metric': 'count', 'success_threshold': 0, 'to': 1}, 'to'),
         ('brax:count', {'success_metric': 'count', 'success_threshold': 0, 'horizon': 0}, 'horizon=0'),
     ],
