@@ -1,9 +1,8 @@
 """The environments of MuJoCo Playground, 'playground:NAME', as tasks of ours.
 
 Its DeepMind Control suite comes with the package. Its manipulation and locomotion environments clone their assets from
-the network when they are loaded: they are refused until the assets are there. MJX's own solver runs underneath; on a
-CPU with jaxlib 0.10.2 more than about 500 environments stepped at once can hang it (see envs.contact): start Python
-with NPROC=8 in the environment there.
+the network when they are loaded: they are refused until the assets are there. MJX's own step runs underneath: see
+envs.contact for how it can hang on a CPU of few cores (not seen with these environments) and what helps.
 """
 
 import importlib.util
