@@ -188,7 +188,7 @@ def test_configs_share_an_environment(config):
     ('values', 'says'),
     [
         ({'env': 'nope'}, "config.env='nope': no such environment"),
-        ({'env': 'brax:fast'}, "config.env='brax:fast': settings ['brax_name']: missing a required argument"),
+        ({'env': 'brax:fast'}, "config.env='brax:fast': brax:fast: say what success is by --config.env_settings"),
         ({'env': 'lift', 'env_settings__horizon': 0}, "config.env='lift': "),
     ],
 )
