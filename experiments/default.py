@@ -112,7 +112,7 @@ def get_config() -> ConfigDict:
     # Finetuning. Each pretrained policy is finetuned from every finetuning seed.
     config.finetune = ConfigDict(
         {
-            'algorithm': 'dsrl_ppo',  # dsrl_ppo, dsrl_sac or none
+            'algorithm': 'dsrl_ppo',  # dsrl_ppo, dsrl_sac; several with commas, each from the same policies; or none
             'seeds': 1,
             'bound': 1.5,  # |noise| <= bound
             # success (0/1), success_minus_one (-1/0) or env (the environment's own); '' is the algorithm's: success for

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from brax.envs.base import Env
 from ml_collections import ConfigDict
@@ -20,12 +20,14 @@ from ml_collections import ConfigDict
 from launch import errors
 from launch.arms import Arm
 from postbc_jax import data, envs
+from postbc_jax.finetune import steer
 from postbc_jax.finetune.ppo import PPOConfig, ppo
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
 from postbc_jax.simulators import robosuite_layout
+from postbc_jax.types import Trainer
 
 _AT_LEAST_1 = (
     'seeds',
@@ -38,6 +40,12 @@ _AT_LEAST_1 = (
     'evaluate.coverage_rollouts',
 )
 _AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'save_every')
+
+# Name -> the trainer's maker, its settings, and which of them is the length of a chunk.
+ALGORITHMS: dict[str, tuple[Callable, type, str]] = {
+    'dsrl_ppo': (ppo, PPOConfig, 'iterations_per_chunk'),
+    'dsrl_sac': (sac, SACConfig, 'decisions_per_chunk'),
+}
 
 
 def arms(config: ConfigDict) -> list[Arm]:
@@ -153,20 +161,49 @@ def chunks(config: ConfigDict, stage: str) -> int:
     return steps // size
 
 
-def finetuner(config: ConfigDict) -> tuple[Callable, PPOConfig | SACConfig, int]:
-    """The trainer's maker, its settings, and how many steps (iterations or decisions) one chunk takes.
+class Finetuner(NamedTuple):
+    """How one algorithm finetunes: its Trainer in an environment, steps (iterations, decisions or updates) in a chunk,
+    and what makes its run this run (see checkpoint.Checkpoints)."""
+
+    trainer: Callable[[Env], Trainer]
+    steps_per_chunk: int
+    meta: dict[str, Any]
+
+
+def algorithms(config: ConfigDict) -> list[str]:
+    """The names in config.finetune.algorithm, [] for none.
 
     Raises:
-      ValueError: an unknown config.finetune.algorithm.
+      ValueError: an unknown name, or one that is there twice.
     """
-    name = config.finetune.algorithm
+    asked = config.finetune.algorithm
+    names = [name.strip() for name in asked.split(',') if name.strip()]
+    if names == ['none']:
+        return []
+    for name in names:
+        if name not in ALGORITHMS:
+            raise ValueError(f'config.finetune.algorithm={asked!r}: choose of {", ".join(ALGORITHMS)}; or none')
+        if names.count(name) > 1:
+            raise ValueError(f'config.finetune.algorithm={asked!r}: {name} is there {names.count(name)} times')
+    return names
+
+
+def finetuner(config: ConfigDict, name: str) -> Finetuner:
+    """The finetuner of that name, one of ALGORITHMS, with the config's settings.
+
+    Raises:
+      ValueError: settings that it refuses.
+    """
+    make, make_config, steps = ALGORITHMS[name]
+    bound = config.finetune.bound
     reward = {'reward': config.finetune.reward} if config.finetune.reward else {}  # else the algorithm's own
     with _named(config, name, 'finetune'):
-        if name == 'dsrl_ppo':
-            return ppo, PPOConfig(**reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
-        if name == 'dsrl_sac':
-            return sac, SACConfig(**reward, **_fields(config.dsrl_sac)), config.dsrl_sac.decisions_per_chunk
-    raise ValueError(f'config.finetune.algorithm={name!r}: choose one of dsrl_ppo, dsrl_sac, none')
+        of_algorithm = make_config(**reward, **_fields(config[name]))
+    return Finetuner(
+        trainer=lambda env: make(lambda policy: steer.steer(env, policy, bound), of_algorithm),
+        steps_per_chunk=config[name][steps],
+        meta=describe(of_algorithm) | {'algorithm': name, 'bound': bound},
+    )
 
 
 def check(config: ConfigDict) -> None:
@@ -194,8 +231,8 @@ def check(config: ConfigDict) -> None:
         chunks(config, stage)
     ensemble(config)
     pretrain(config, policy(config, obs_size=1, action_size=1))
-    if config.finetune.algorithm != 'none':
-        finetuner(config)
+    for name in algorithms(config):
+        finetuner(config, name)
 
 
 def check_horizon(config: ConfigDict, horizon: int) -> None:
@@ -208,10 +245,9 @@ def check_horizon(config: ConfigDict, horizon: int) -> None:
     Raises:
       ValueError: the minibatches do not divide the samples of a group.
     """
-    if config.finetune.algorithm == 'dsrl_ppo':
-        _, ppo_config, _ = finetuner(config)
+    if 'dsrl_ppo' in algorithms(config):
         with _named(config, 'dsrl_ppo'):
-            ppo_config.group_samples(math.ceil(horizon / config.policy.chunk))
+            PPOConfig(**_fields(config.dsrl_ppo)).group_samples(math.ceil(horizon / config.policy.chunk))
 
 
 @contextlib.contextmanager

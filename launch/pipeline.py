@@ -3,26 +3,27 @@
 Reads a locked config, leaves a work directory. Every stage goes on from its checkpoint; a finished point says so.
 """
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
 
 from launch import config as settings
 from launch import scales
-from launch.arms import arm_of
 from launch.demonstrations import Learning, demonstrations, prepare
+from launch.evaluation import evaluate_policies
+from launch.finetuning import finetune
 from launch.point import Point
-from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
+from postbc_jax import checkpoint, loop, parallel
 from postbc_jax import pretrain as pretraining
-from postbc_jax.finetune import steer
 from postbc_jax.policies import Policy
 from postbc_jax.posterior import ensemble, noise
 
-PASS_AT = (1, 4, 16, 64)
-STAGES = 5
+
+def stages(config: ConfigDict) -> int:
+    """How many there are: of finetuning, one for each algorithm."""
+    return 4 + max(1, len(settings.algorithms(config)))
 
 
 def run(point: Point) -> None:
@@ -43,7 +44,7 @@ def run(point: Point) -> None:
     labels, policies = fit_policies(point, learning, factors)
     untouched = evaluate_policies(point, labels, policies)
     finetune(point, labels, policies, untouched)
-    point.write_json('done.json', {'stages': STAGES})
+    point.write_json('done.json', {'stages': stages(point.config)})
 
 
 def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
@@ -152,119 +153,3 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
     point.progress.say(f'{len(settings.arms(config))} arms x {config.seeds} seeds, one program, paired batches')
     return labels, policies
-
-
-def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> list[dict]:
-    """Success and pass@N of the pretrained policies: coverage.jsonl, and one row of results a policy, returned.
-
-    All arms of a seed meet the same start states and the same dynamics noise. results.jsonl is written last: a restart
-    that finds it measures nothing again, and leaves the rows that finetuning has put below these.
-    """
-    config, regions = point.config, point.env.regions
-    point.progress.stage('evaluation')
-    if (point.directory / 'results.jsonl').exists():
-        untouched = [row for row in metrics.read(point.directory / 'results.jsonl') if 'stage' not in row]
-        point.progress.say(_success(untouched))
-        return untouched
-    mesh = parallel.mesh(len(labels), divides=[config.evaluate.episodes, config.evaluate.coverage_starts])
-    stack = parallel.shard(policies, mesh, P(parallel.LEARNER))
-    seeds = [label['seed'] for label in labels]
-    rollouts = _evaluator(point, mesh)(stack, parallel.learner_keys(point.key('evaluate'), seeds, mesh))
-    columns = [point.columns(**label, finetune='none', finetune_seed=0, env_steps=0) for label in labels]
-    untouched = _result_rows(point, rollouts, columns)
-
-    starts, attempts = config.evaluate.coverage_starts, config.evaluate.coverage_rollouts
-    cover = parallel.pmap(
-        lambda policy, key: evaluate.coverage(point.env, policy, key, starts, attempts),
-        mesh,
-        (P(parallel.LEARNER), P(parallel.LEARNER)),
-        P(parallel.LEARNER, parallel.DATA),
-    )
-    found = parallel.gather(cover(stack, parallel.learner_keys(point.key('coverage'), seeds, mesh)), len(labels))
-    numbers = [n for n in PASS_AT if n <= attempts]
-    point.write_rows(
-        'coverage.jsonl',
-        [
-            point.columns(**label) | row
-            for label, successes, region in zip(labels, found['successes'], found['region'], strict=True)
-            for row in evaluate.pass_at_n(successes, region, attempts, numbers, regions)
-        ],
-    )
-    point.write_rows('results.jsonl', untouched)
-    point.progress.say(_success(untouched))
-    return untouched
-
-
-def _evaluator(point: Point, mesh: jax.sharding.Mesh):
-    """(policies (L, ...), keys (L,)) -> evaluate.rollouts of every policy, {name: (L, episodes)}."""
-    episodes = point.config.evaluate.episodes
-    return parallel.pmap(
-        lambda policy, key: evaluate.rollouts(point.env, policy, key, episodes),
-        mesh,
-        (P(parallel.LEARNER), P(parallel.LEARNER)),
-        P(parallel.LEARNER, parallel.DATA),
-    )
-
-
-def _result_rows(point: Point, rollouts: dict[str, jax.Array], columns: list[dict]) -> list[dict]:
-    rollouts = parallel.gather(rollouts, len(columns))
-    return [
-        row | evaluate.success_rates(success, region, point.env.regions)
-        for row, success, region in zip(columns, rollouts['success'], rollouts['region'], strict=True)
-    ]
-
-
-def _success(rows: list[dict]) -> str:
-    """Every arm's mean success over the rows, in the rows' order."""
-    rates: dict[str, list[float]] = {}
-    for row in rows:
-        rates.setdefault(arm_of(row).name, []).append(row['success_rate'])
-    return 'success ' + ', '.join(f'{name} {np.mean(values):.2f}' for name, values in rates.items())
-
-
-def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list[dict]) -> None:
-    """Finetunes every policy from every finetuning seed as one population; its curve goes to results.jsonl."""
-    config = point.config
-    point.progress.stage('finetune')
-    algorithm = config.finetune.algorithm
-    if algorithm == 'none':
-        point.progress.say('none asked for')
-        return
-    make, trainer_config, steps_per_chunk = settings.finetuner(config)
-    population = [(i, seed) for i in range(len(labels)) for seed in range(config.finetune.seeds)]
-    rows = [labels[i] | {'finetune': algorithm, 'finetune_seed': seed} for i, seed in population]
-    trainer = make(lambda policy: steer.steer(point.env, policy, config.finetune.bound), trainer_config)
-    mesh = parallel.mesh(len(population), divides=[*trainer.rows, config.evaluate.episodes])
-    stage = loop.Stage(
-        name='finetune',
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=rows,
-        chunks=config.finetune.chunks,
-        steps_per_chunk=steps_per_chunk,
-        directory=point.directory / 'checkpoints' / 'finetune',
-        meta=settings.describe(trainer_config) | {'algorithm': algorithm, 'bound': config.finetune.bound},
-    )
-    # Paired: the arms of a seed finetune with the same random numbers, and are judged on the same episodes.
-    pairs = [labels[i]['seed'] * 1_000_003 + seed for i, seed in population]
-    keys = parallel.learner_keys(point.key('finetune'), pairs, mesh)
-    test_keys = parallel.learner_keys(point.key('evaluate'), [labels[i]['seed'] for i, _ in population], mesh)
-    of_learner = np.array([i for i, _ in population])
-    frozen = parallel.shard(jax.tree.map(lambda x: x[of_learner], policies), mesh, P(parallel.LEARNER))
-    evaluator = _evaluator(point, mesh)
-
-    def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> list[dict]:
-        if chunk == 0:  # the untouched policy, measured with noise ~ N(0, I): the actor's mode is another policy
-            return [untouched[i] | row for (i, _), row in zip(population, rows, strict=True)]
-        columns = [
-            point.columns(**row, env_steps=int(steps)) for row, steps in zip(rows, values['env_steps'], strict=True)
-        ]
-        return _result_rows(point, evaluator(stage.trainer.policy(state, frozen), test_keys), columns)
-
-    with contextlib.closing(metrics.JsonLines(point.directory / 'results.jsonl')) as results:
-        outcome = point.run(stage, keys, frozen, results=results, after_chunk=after_chunk)
-    finetuned = stage.trainer.policy(outcome.state, frozen)
-    checkpoint.save_policy(point.directory / 'policies' / 'finetuned', finetuned, rows)
-    written = metrics.read(point.directory / 'results.jsonl')
-    last = [row for row in written if row.get('stage') == 'finetune' and row['chunk'] == config.finetune.chunks]
-    point.progress.say(_success(last))

@@ -49,7 +49,7 @@ def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path)
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f'--workdir={workdir}: {directory} cannot be made ({error.strerror})') from None
-    point = Point(config, directory, env, Progress(pipeline.STAGES), lambda: bool(_SIGTERMS))
+    point = Point(config, directory, env, Progress(pipeline.stages(config)), lambda: bool(_SIGTERMS))
     claim(directory, config)
     pipeline.run(point)
 

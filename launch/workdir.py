@@ -1,7 +1,8 @@
 """Work directories: where a point lies, and claiming it for the config that it was begun with.
 
 Between the config and the pipeline. A claim holds once something has been trained. Even then what changes no number may
-change at any start, finetuning may be made longer, and its settings are open until it has begun.
+change at any start, finetuning may be made longer, algorithms may be added, and their settings are open until they have
+begun.
 """
 
 import json
@@ -13,10 +14,10 @@ from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from launch import config as settings
 from postbc_jax import atomic
 
 _FREE = ('save_every', 'tensorboard', 'allow_other_env', 'env_settings.workers', 'env_settings.timeout')
-_FINETUNING = ('finetune', 'dsrl_ppo', 'dsrl_sac')
 _RECORDING = ('seed', 'env', 'env_settings', 'record')
 
 
@@ -47,8 +48,7 @@ def claim(directory: Path, config: ConfigDict) -> None:
     changed = [change for change in _changes(before, now) if change[0] not in _FREE]
     trained = {path.parent.name for path in (directory / 'checkpoints').glob('*/*') if path.name.isdigit()}
     for name, old, new in changed:
-        open_still = not trained or ('finetune' not in trained and name.split('.')[0] in _FINETUNING)
-        if not open_still and not (name == 'finetune.chunks' and new > old):
+        if trained and not _open(name, old, new, trained & settings.ALGORITHMS.keys()):
             raise ValueError(
                 f'{file}: this directory was begun with {name}={old!r}, not {new!r}: use the old value or another '
                 '--workdir'
@@ -61,6 +61,16 @@ def claim(directory: Path, config: ConfigDict) -> None:
         atomic.write(file, json.dumps(now, indent=1, allow_nan=False) + '\n')
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices('the work directory is claimed')
+
+
+def _open(name: str, old: Any, new: Any, begun: set[str]) -> bool:
+    """Whether a setting may still change once something was trained, of the finetuners those that have begun."""
+    section = name.split('.')[0]
+    if name == 'finetune.chunks' and begun:
+        return new > old
+    if name == 'finetune.algorithm':
+        return begun <= {algorithm.strip() for algorithm in new.split(',')}
+    return section in settings.ALGORITHMS.keys() - begun or (section == 'finetune' and not begun)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -8,8 +8,6 @@ import pytest
 from experiments import default
 from launch import config as settings
 from launch.arms import arm_of
-from postbc_jax.finetune.ppo import PPOConfig
-from postbc_jax.finetune.sac import SACConfig
 
 EXPERIMENTS = sorted(Path(default.__file__).parent.glob('*.py'))
 
@@ -107,11 +105,24 @@ def test_a_missing_file_is_refused(tmp_path):
         settings.load_sweep(f'{tmp_path}/none.py:argument')
 
 
-def test_the_finetuner_by_name(config):
-    _, ppo, iterations = settings.finetuner(changed(config, finetune__reward='env'))
-    assert isinstance(ppo, PPOConfig) and ppo.reward == 'env' and iterations == config.dsrl_ppo.iterations_per_chunk
-    _, sac, decisions = settings.finetuner(changed(config, finetune__algorithm='dsrl_sac'))
-    assert isinstance(sac, SACConfig) and decisions == config.dsrl_sac.decisions_per_chunk
+def test_finetuners_by_name(config):
+    ppo = settings.finetuner(changed(config, finetune__reward='env'), 'dsrl_ppo')
+    assert ppo.meta['algorithm'] == 'dsrl_ppo' and ppo.meta['reward'] == 'env' and ppo.meta['bound'] == 1.5
+    assert ppo.steps_per_chunk == config.dsrl_ppo.iterations_per_chunk
+    sac = settings.finetuner(config, 'dsrl_sac')
+    assert sac.meta['tau'] == 0.005 and sac.steps_per_chunk == config.dsrl_sac.decisions_per_chunk
+
+
+def test_algorithms_are_named_with_commas(config):
+    def asked(names):
+        return settings.algorithms(changed(config, finetune__algorithm=names))
+
+    assert asked('dsrl_ppo') == ['dsrl_ppo'] and asked('none') == []
+    assert asked('dsrl_sac, dsrl_ppo') == ['dsrl_sac', 'dsrl_ppo']
+    with pytest.raises(ValueError, match='dsrl_sac is there 2 times'):
+        asked('dsrl_sac,dsrl_ppo,dsrl_sac')
+    with pytest.raises(ValueError, match="'dsrl_sac,none': choose of"):
+        asked('dsrl_sac,none')
 
 
 @pytest.mark.parametrize(
@@ -147,7 +158,7 @@ def test_the_finetuner_by_name(config):
         ('pretrain.weight_decay', -1.0, 'config.pretrain.weight_decay=-1.0'),
         ('pretrain.ema_decay', 1.0, 'config.pretrain.ema_decay=1.0'),
         ('pretrain.final_rate', -0.1, 'config.pretrain.final_rate=-0.1: must lie in [0, 1]'),
-        ('finetune.algorithm', 'nope', "config.finetune.algorithm='nope': choose one of dsrl_ppo, dsrl_sac, none"),
+        ('finetune.algorithm', 'nope', "config.finetune.algorithm='nope': choose of dsrl_ppo, dsrl_sac; or none"),
         ('finetune.seeds', 0, 'config.finetune.seeds=0'),
         ('finetune.chunks', 0, 'config.finetune.chunks=0'),
         ('finetune.bound', 0.0, 'config.finetune.bound=0.0: must be above 0'),

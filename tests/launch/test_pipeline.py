@@ -23,7 +23,7 @@ def test_every_line_that_a_run_prints(whole):
         r'\[2/5\] posterior: 2 seeds x 2 members; std 0\.\d+ in action units',
         r'\[3/5\] policies: 3 arms x 2 seeds, one program, paired batches',
         rf'\[4/5\] evaluation: {success}',
-        rf'\[5/5\] finetune: {success}',
+        rf'\[5/5\] dsrl_ppo: {success}',
     ]
     assert len(out) == len(expected) + 1
     for line, pattern in zip(out, expected, strict=False):
@@ -66,17 +66,17 @@ def test_the_other_files(whole):
         assert all(arm['rms_played'] > 0 for arm in (bc, matched, post))  # BC's is its network's error
     learnt = rows(directory, 'metrics.jsonl')
     assert [row['stage'] for row in learnt] == (
-        ['posterior'] * 2 + ['pretrain'] * 40 * LEARNERS + ['finetune'] * CHUNKS * LEARNERS
+        ['posterior'] * 2 + ['pretrain'] * 40 * LEARNERS + ['dsrl_ppo'] * CHUNKS * LEARNERS
     )
     assert json.loads((directory / 'config.json').read_text())['posterior']['members'] == 2
     assert '<html' in (directory / 'report.html').read_text()[:500]
-    assert {path.name for path in (directory / 'checkpoints').iterdir()} == {'posterior', 'pretrain', 'finetune'}
+    assert {path.name for path in (directory / 'checkpoints').iterdir()} == {'posterior', 'pretrain', 'dsrl_ppo'}
     assert not list(directory.rglob('*.tmp'))
 
 
 def test_a_finetuned_policy_is_loaded_and_called(whole):
     label = {'pretrain': 'post_bc', 'seed': 1}
-    finetuned = checkpoint.load_policy(whole[0] / 'policies' / 'finetuned', label, SteeredPolicy)
+    finetuned = checkpoint.load_policy(whole[0] / 'policies' / 'dsrl_ppo', label, SteeredPolicy)
     obs = np.array([-1.0, 0.2, 0.3, -0.4], np.float32)
     chunk, extras = finetuned(obs, jax.random.key(0))
     assert chunk.shape == (1, 1) and np.isfinite(chunk).all()
@@ -119,13 +119,13 @@ def test_killed_in_pretraining_then_stopped_in_finetuning(whole, tiny, start, tm
     assert not (tmp_path / 'results.jsonl').exists()
 
     process = start(*command)
-    wait_for(process, tmp_path / 'metrics.jsonl', '"finetune", "chunk": 1,')
+    wait_for(process, tmp_path / 'metrics.jsonl', '"dsrl_ppo", "chunk": 1,')
     process.send_signal(signal.SIGTERM)
     out, err = finish(process, status=75)
     assert out[0] == f'{tmp_path}: begun before, goes on from its checkpoints'
     assert len(err) == 1
     assert re.fullmatch(
-        r'finetune: stopped and saved after chunk [12] of 3; run the same command again to go on', err[0]
+        r'dsrl_ppo: stopped and saved after chunk [12] of 3; run the same command again to go on', err[0]
     )
     evaluated = (tmp_path / 'coverage.jsonl').stat().st_mtime_ns
     stopped = (tmp_path / 'results.jsonl').read_bytes()
@@ -135,7 +135,7 @@ def test_killed_in_pretraining_then_stopped_in_finetuning(whole, tiny, start, tm
     for name in ('results.jsonl', 'metrics.jsonl', 'coverage.jsonl', 'noise.json'):
         assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes(), name
     assert (tmp_path / 'results.jsonl').read_bytes().startswith(stopped)
-    for name, kind in (('pretrained', checkpoint.Policy), ('finetuned', SteeredPolicy)):
+    for name, kind in (('pretrained', checkpoint.Policy), ('dsrl_ppo', SteeredPolicy)):
         ours, theirs = (checkpoint.load_policies(d / 'policies' / name, kind) for d in (tmp_path, whole[0]))
         assert ours[1] == theirs[1]
         jax.tree.map(np.testing.assert_array_equal, ours[0], theirs[0])

@@ -74,7 +74,7 @@ def undisturbed(reach, start, tmp_path_factory):
 
 def test_a_run_in_a_simulator_ends_with_its_curve(undisturbed):
     directory, _, errors = undisturbed
-    curve = [row for row in rows(directory) if row.get('stage') == 'finetune']
+    curve = [row for row in rows(directory) if row.get('stage') == 'dsrl_sac']
     assert len(curve) == 2 * 4 and {row['task'] for row in curve} == {ENV}
     assert all(row['env_steps'] > 0 for row in curve if row['chunk'])
     assert (directory / 'done.json').exists()
@@ -83,7 +83,7 @@ def test_a_run_in_a_simulator_ends_with_its_curve(undisturbed):
 def same(one, other):
     """Results and policies, bit for bit."""
     assert rows(one) == rows(other)
-    for name, kind in (('pretrained', Policy), ('finetuned', SteeredPolicy)):
+    for name, kind in (('pretrained', Policy), ('dsrl_sac', SteeredPolicy)):
         (mine, _), (theirs, _) = (checkpoint.load_policies(run / 'policies' / name, kind=kind) for run in (one, other))
         assert jax.tree.all(jax.tree.map(np.array_equal, mine, theirs))
 
@@ -106,7 +106,7 @@ def test_a_run_killed_in_the_middle_of_finetuning_goes_on_to_the_same_numbers(re
     process = start(*reach, f'--workdir={directory}')
     until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
-        written = directory / 'checkpoints' / 'finetune'
+        written = directory / 'checkpoints' / 'dsrl_sac'
         if written.is_dir() and any(path.name.isdigit() for path in written.iterdir()):
             break
         time.sleep(0.02)

@@ -37,14 +37,14 @@ def left(directory):
 
 
 def test_the_same_config_changes_nothing(begin, tmp_path):
-    again = begin('posterior', 'pretrain', 'finetune')
+    again = begin('posterior', 'pretrain', 'dsrl_ppo')
     before = left(tmp_path)
     again()
     assert left(tmp_path) == before and before[1] == {'demos.hdf5', 'done.json'}
 
 
 def test_what_changes_no_number_may_change(begin, tmp_path):
-    again = begin('posterior', 'pretrain', 'finetune')
+    again = begin('posterior', 'pretrain', 'dsrl_ppo')
     again(save_every=5.0, tensorboard=True, env_settings__workers=3)
     config, there = left(tmp_path)
     assert (config['save_every'], config['tensorboard'], config['env_settings']['workers']) == (5.0, True, 3)
@@ -52,7 +52,7 @@ def test_what_changes_no_number_may_change(begin, tmp_path):
 
 
 def test_finetuning_may_be_made_longer_and_not_shorter(begin, tmp_path):
-    again = begin('posterior', 'pretrain', 'finetune', finetune__chunks=3)
+    again = begin('posterior', 'pretrain', 'dsrl_ppo', finetune__chunks=3)
     again(finetune__chunks=5)
     config, there = left(tmp_path)
     assert config['finetune']['chunks'] == 5
@@ -72,7 +72,7 @@ def test_finetuning_may_be_made_longer_and_not_shorter(begin, tmp_path):
     ],
 )
 def test_anything_else_is_refused_and_nothing_is_touched(begin, tmp_path, values, says):
-    again = begin('posterior', 'pretrain', 'finetune')
+    again = begin('posterior', 'pretrain', 'dsrl_ppo')
     before = left(tmp_path)
     with pytest.raises(ValueError, match=rf'config\.json: this directory was begun with {says}: use'):
         again(**values)
@@ -85,6 +85,16 @@ def test_settings_of_finetuning_are_open_until_it_has_begun(begin, tmp_path):
     assert left(tmp_path)[1] == {'demos.hdf5'}
     with pytest.raises(ValueError, match='begun with pretrain'):
         again(finetune__algorithm='dsrl_sac', pretrain__steps=500)
+
+
+def test_algorithms_are_added_and_none_that_has_begun_is_left_out(begin, tmp_path):
+    again = begin('posterior', 'pretrain', 'dsrl_ppo')
+    again(finetune__algorithm='dsrl_ppo, dsrl_sac', dsrl_sac__batch_size=64)
+    assert left(tmp_path)[1] == {'demos.hdf5'}
+    with pytest.raises(ValueError, match='begun with finetune.algorithm=.*, not .dsrl_sac.'):
+        again(finetune__algorithm='dsrl_sac', dsrl_sac__batch_size=64)
+    with pytest.raises(ValueError, match='begun with finetune.bound=1.5, not 2.0'):
+        again(finetune__algorithm='dsrl_ppo, dsrl_sac', dsrl_sac__batch_size=64, finetune__bound=2.0)
 
 
 def test_a_directory_in_which_nothing_was_trained_takes_any_config(begin, tmp_path):

@@ -1,0 +1,87 @@
+"""Evaluating a population of policies: success of the untouched ones, pass@N, and what a row of results says of them.
+
+The fourth stage of a point, and what finetuning asks after every chunk.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from launch.arms import arm_of
+from launch.point import Point
+from postbc_jax import evaluate, metrics, parallel
+from postbc_jax.policies import Policy
+
+PASS_AT = (1, 4, 16, 64)
+
+
+def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> list[dict]:
+    """Success and pass@N of the pretrained policies: coverage.jsonl, and one row of results a policy, returned.
+
+    All arms of a seed meet the same start states and the same dynamics noise. results.jsonl is written last: a restart
+    that finds it measures nothing again, and leaves the rows that finetuning has put below these.
+    """
+    config, regions = point.config, point.env.regions
+    point.progress.stage('evaluation')
+    if (point.directory / 'results.jsonl').exists():
+        untouched = [row for row in metrics.read(point.directory / 'results.jsonl') if 'stage' not in row]
+        point.progress.say(success(untouched))
+        return untouched
+    mesh = parallel.mesh(len(labels), divides=[config.evaluate.episodes, config.evaluate.coverage_starts])
+    stack = parallel.shard(policies, mesh, P(parallel.LEARNER))
+    seeds = [label['seed'] for label in labels]
+    rollouts = evaluator(point, mesh)(stack, parallel.learner_keys(point.key('evaluate'), seeds, mesh))
+    columns = [point.columns(**label, finetune='none', finetune_seed=0, env_steps=0) for label in labels]
+    untouched = result_rows(point, rollouts, columns)
+
+    starts, attempts = config.evaluate.coverage_starts, config.evaluate.coverage_rollouts
+    cover = parallel.pmap(
+        lambda policy, key: evaluate.coverage(point.env, policy, key, starts, attempts),
+        mesh,
+        (P(parallel.LEARNER), P(parallel.LEARNER)),
+        P(parallel.LEARNER, parallel.DATA),
+    )
+    found = parallel.gather(cover(stack, parallel.learner_keys(point.key('coverage'), seeds, mesh)), len(labels))
+    numbers = [n for n in PASS_AT if n <= attempts]
+    point.write_rows(
+        'coverage.jsonl',
+        [
+            point.columns(**label) | row
+            for label, successes, region in zip(labels, found['successes'], found['region'], strict=True)
+            for row in evaluate.pass_at_n(successes, region, attempts, numbers, regions)
+        ],
+    )
+    point.write_rows('results.jsonl', untouched)
+    point.progress.say(success(untouched))
+    return untouched
+
+
+def evaluator(point: Point, mesh: jax.sharding.Mesh) -> Callable[[Any, jax.Array], dict[str, jax.Array]]:
+    """(policies (L, ...), keys (L,)) -> evaluate.rollouts of every policy, {name: (L, episodes)}."""
+    episodes = point.config.evaluate.episodes
+    return parallel.pmap(
+        lambda policy, key: evaluate.rollouts(point.env, policy, key, episodes),
+        mesh,
+        (P(parallel.LEARNER), P(parallel.LEARNER)),
+        P(parallel.LEARNER, parallel.DATA),
+    )
+
+
+def result_rows(point: Point, rollouts: dict[str, jax.Array], columns: Sequence[dict]) -> list[dict]:
+    """A row of results for every learner: its columns, and its success rates from the evaluator's rollouts."""
+    rollouts = parallel.gather(rollouts, len(columns))
+    return [
+        row | evaluate.success_rates(success, region, point.env.regions)
+        for row, success, region in zip(columns, rollouts['success'], rollouts['region'], strict=True)
+    ]
+
+
+def success(rows: Sequence[dict]) -> str:
+    """Every arm's mean success over the rows, in the rows' order, for the stage's last line."""
+    rates: dict[str, list[float]] = {}
+    for row in rows:
+        rates.setdefault(arm_of(row).name, []).append(row['success_rate'])
+    return 'success ' + ', '.join(f'{name} {np.mean(values):.2f}' for name, values in rates.items())
