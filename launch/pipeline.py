@@ -146,7 +146,7 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
     keys = parallel.learner_keys(point.key('pretrain'), [seed for seed, _ in population], mesh)
     outcome = point.run(stage, keys, shared)
     policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
-    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels)
+    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels, point.about())
     if 'rms_played' not in begun[0]:
         played = scales.played(point, learning, labels, policies)
         point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
@@ -264,7 +264,7 @@ def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list
     with contextlib.closing(metrics.JsonLines(point.directory / 'results.jsonl')) as results:
         outcome = point.run(stage, keys, frozen, results=results, after_chunk=after_chunk)
     finetuned = stage.trainer.policy(outcome.state, frozen)
-    checkpoint.save_policy(point.directory / 'policies' / 'finetuned', finetuned, rows)
+    checkpoint.save_policy(point.directory / 'policies' / 'finetuned', finetuned, rows, point.about())
     written = metrics.read(point.directory / 'results.jsonl')
     last = [row for row in written if row.get('stage') == 'finetune' and row['chunk'] == config.finetune.chunks]
     point.progress.say(_success(last))
