@@ -1,6 +1,7 @@
 """One point of an experiment from top to bottom: demonstrations -> posterior -> policy -> finetune, evaluated.
 
 Reads a locked config, leaves a work directory. Every stage goes on from its checkpoint; a finished point says so.
+A run may end before finetuning, and another begin there, also elsewhere: see `run`.
 """
 
 import contextlib
@@ -9,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch import scales
+from launch import handover, scales
 from launch.arms import arm_of
 from launch.demonstrations import Learning, demonstrations, prepare
 from launch.point import Point
@@ -22,28 +24,45 @@ from postbc_jax.policies import Policy
 from postbc_jax.posterior import ensemble, noise
 
 PASS_AT = (1, 4, 16, 64)
-STAGES = 5
+STAGES = 5  # in all; done.json says how many are done
+PRETRAINED = 4  # of them come before finetuning
 
 
-def run(point: Point) -> None:
-    """Runs the point to its end.
+def asked(config: ConfigDict, stage: str) -> int:
+    """How many stages a run with --stage=STAGE has: a hand-over stands for the first three."""
+    if stage == 'finetune' or config.init_from:
+        return STAGES - 2
+    return PRETRAINED if stage == 'pretrain' else STAGES
+
+
+def run(point: Point, stage: str = '') -> None:
+    """Runs the point to its end, or to where `stage` ends.
+
+    Args:
+      point: what is run.
+      stage: 'pretrain' stops before finetuning; 'finetune' begins with the pretrained policies of the work directory or
+        of config.init_from, and needs no demonstrations; '' is all, and goes on from either.
 
     Raises:
       loop.Preempted: the run was asked to stop; its state is saved.
       ValueError: the config, the demonstrations or the work directory cannot be used.
     """
-    finished = point.directory / 'done.json'
-    if finished.exists():
+    last = PRETRAINED if stage == 'pretrain' else STAGES
+    if (point.read_json('done.json') or {'stages': 0})['stages'] >= last:
         point.progress.note(f'{point.directory}: finished already, nothing to do')
         return
     if (point.directory / 'checkpoints').exists():
         point.progress.note(f'{point.directory}: begun before, goes on from its checkpoints')
-    learning = prepare(point, demonstrations(point))
-    factors = fit_posterior(point, learning)
-    labels, policies = fit_policies(point, learning, factors)
+    if stage == 'finetune' or point.config.init_from:
+        labels, policies = handover.receive(point)
+    else:
+        learning = prepare(point, demonstrations(point))
+        factors = fit_posterior(point, learning)
+        labels, policies = fit_policies(point, learning, factors)
     untouched = evaluate_policies(point, labels, policies)
-    finetune(point, labels, policies, untouched)
-    point.write_json('done.json', {'stages': STAGES})
+    if last == STAGES:
+        finetune(point, labels, policies, untouched)
+    point.write_json('done.json', {'stages': last})
 
 
 def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
