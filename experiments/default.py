@@ -109,6 +109,10 @@ def get_config() -> ConfigDict:
     config.sigmas = ()  # one sigma_bc arm each, normalised action units (.1 / .1 / .05)
     config.matched = True  # for each alpha a sigma_bc arm with the same noise rms
 
+    # A work directory, or its policies/pretrained: its policies are finetuned, and nothing is pretrained here. The
+    # settings above but for the environment's, seed, obs_keys, action_bound and policy.chunk are then not read.
+    config.init_from = ''
+
     # Finetuning. Each pretrained policy is finetuned from every finetuning seed.
     config.finetune = ConfigDict(
         {

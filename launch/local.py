@@ -1,5 +1,5 @@
 """Runs every point of an experiment here, one after the other, and then the report:
-python -m launch.local --config=experiments/NAME.py[:arg] --workdir=DIR [--config.key=value].
+python -m launch.local --config=experiments/NAME.py[:arg] --workdir=DIR [--stage=STAGE] [--config.key=value].
 
 A point that fails is named at the end; the others run. Started again, it goes on where it was. DIR/results.jsonl then
 holds the rows of all points of a sweep.
@@ -23,13 +23,13 @@ def main() -> None:
     (config, points), workdir = run.load(), Path(run.WORKDIR.value)
     loud = jax.process_index() == 0
     for index in range(len(points)):  # all are checked before the first is run
-        run.prepare(config, points, index)
+        run.prepare(config, points, index, run.STAGE.value)
     failed = []
     for index, point in enumerate(points):
         if loud and len(points) > 1:
             print(f'point {index}, {index + 1} of {len(points)}: {_text(point)}', flush=True)
         try:
-            run.run_point(config, points, index, workdir)
+            run.run_point(config, points, index, workdir, run.STAGE.value)
         except loop.Preempted:
             raise
         except Exception as error:

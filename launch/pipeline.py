@@ -1,6 +1,7 @@
 """One point of an experiment from top to bottom: demonstrations -> posterior -> policy -> finetune, evaluated.
 
 Reads a locked config, leaves a work directory. Every stage goes on from its checkpoint; a finished point says so.
+A run may end before finetuning, and another begin there, also elsewhere: see `run`.
 """
 
 import jax
@@ -10,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch import scales
+from launch import handover, scales
 from launch.demonstrations import Learning, demonstrations, prepare
 from launch.evaluation import evaluate_policies
 from launch.finetuning import finetune
@@ -20,31 +21,43 @@ from postbc_jax import pretrain as pretraining
 from postbc_jax.policies import Policy
 from postbc_jax.posterior import ensemble, noise
 
-
-def stages(config: ConfigDict) -> int:
-    """How many there are: of finetuning, one for each algorithm."""
-    return 4 + max(1, len(settings.algorithms(config)))
+PRETRAINED = 4  # stages before finetuning
 
 
-def run(point: Point) -> None:
-    """Runs the point to its end.
+def stages(config: ConfigDict, stage: str) -> int:
+    """How many a run with --stage=STAGE has: one for each finetuner; a hand-over stands for the first three."""
+    before = 2 if stage == 'finetune' or config.init_from else PRETRAINED
+    return before if stage == 'pretrain' else before + max(1, len(settings.algorithms(config)))
+
+
+def run(point: Point, stage: str = '') -> None:
+    """Runs the point to its end, or to where `stage` ends.
+
+    Args:
+      point: what is run.
+      stage: 'pretrain' stops before finetuning; 'finetune' begins with the pretrained policies of the work directory or
+        of config.init_from, and needs no demonstrations; '' is all, and goes on from either.
 
     Raises:
       loop.Preempted: the run was asked to stop; its state is saved.
       ValueError: the config, the demonstrations or the work directory cannot be used.
     """
-    finished = point.directory / 'done.json'
-    if finished.exists():
+    done = (point.read_json('done.json') or {}).get('stage')
+    if done == 'finetune' or (done and stage == done):
         point.progress.note(f'{point.directory}: finished already, nothing to do')
         return
     if (point.directory / 'checkpoints').exists():
         point.progress.note(f'{point.directory}: begun before, goes on from its checkpoints')
-    learning = prepare(point, demonstrations(point))
-    factors = fit_posterior(point, learning)
-    labels, policies = fit_policies(point, learning, factors)
+    if stage == 'finetune' or point.config.init_from:
+        labels, policies = handover.receive(point)
+    else:
+        learning = prepare(point, demonstrations(point))
+        factors = fit_posterior(point, learning)
+        labels, policies = fit_policies(point, learning, factors)
     untouched = evaluate_policies(point, labels, policies)
-    finetune(point, labels, policies, untouched)
-    point.write_json('done.json', {'stages': stages(point.config)})
+    if stage != 'pretrain':
+        finetune(point, labels, policies, untouched)
+    point.write_json('done.json', {'stage': stage or 'finetune'})
 
 
 def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
@@ -147,7 +160,7 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
     keys = parallel.learner_keys(point.key('pretrain'), [seed for seed, _ in population], mesh)
     outcome = point.run(stage, keys, shared)
     policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
-    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels)
+    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels, point.about())
     if 'rms_played' not in begun[0]:
         played = scales.played(point, learning, labels, policies)
         point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])

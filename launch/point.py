@@ -46,6 +46,10 @@ class Point:
         """The columns that every row of results has, with others."""
         return {'experiment': self.config.experiment, 'task': self.config.env, **columns}
 
+    def about(self) -> dict[str, Any]:
+        """What is saved with policies of what they read, for whoever takes them elsewhere."""
+        return {'env': self.config.env, 'obs_keys': [[name, size] for name, size in self.env.obs_keys]}
+
     def run(self, stage: loop.Stage, keys: jax.Array, data: Any, **hooks: Any) -> loop.Outcome:
         """loop.run with the point's metrics file, bar, stop signal and save cadence."""
         writer: metrics.Writer = metrics.JsonLines(self.directory / 'metrics.jsonl')

@@ -1,7 +1,8 @@
 """Runs one point of an experiment: python -m launch.run --config=experiments/NAME.py[:arg] --workdir=DIR --point=N.
 
 Started again on the same work directory it goes on from its last checkpoint, to the same numbers. SIGTERM saves and
-exits with status 75; errors in config or data are one line and status 1.
+exits with status 75; errors in config or data are one line and status 1. --stage=pretrain stops before finetuning;
+--stage=finetune goes on from there, on another machine or in another environment by --config.init_from=DIR.
 """
 
 import os
@@ -28,6 +29,7 @@ _SIGTERMS: list[bool] = []  # one for each that has come
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:arg]; override with --config.key=value')
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written')
+STAGE = flags.DEFINE_enum('stage', '', ['', 'pretrain', 'finetune'], "the part of the pipeline to run; '' is all of it")
 _POINT = flags.DEFINE_integer('point', 0, "index of the point in the experiment's sweep()")
 _CACHE = flags.DEFINE_string(
     'compilation_cache',
@@ -36,25 +38,25 @@ _CACHE = flags.DEFINE_string(
 )
 
 
-def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path) -> None:
-    """Runs point `index` of `points` in its directory of the work directory.
+def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path, stage: str) -> None:
+    """Runs point `index` of `points`, or the stage of it, in its directory of the work directory.
 
     Raises:
       ValueError: no such point, or its config, data or work directory cannot be used.
       loop.Preempted: SIGTERM came; everything is saved.
     """
-    config, env = prepare(config, points, index)
+    config, env = prepare(config, points, index, stage)
     directory = directory_of(workdir, index, len(points))
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f'--workdir={workdir}: {directory} cannot be made ({error.strerror})') from None
-    point = Point(config, directory, env, Progress(pipeline.stages(config)), lambda: bool(_SIGTERMS))
+    point = Point(config, directory, env, Progress(pipeline.stages(config, stage)), lambda: bool(_SIGTERMS))
     claim(directory, config)
-    pipeline.run(point)
+    pipeline.run(point, stage)
 
 
-def prepare(config: ConfigDict, points: list[dict], index: int) -> tuple[ConfigDict, Env]:
+def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> tuple[ConfigDict, Env]:
     """The config of point `index`, after all checks that need neither data nor work directory, and its environment.
 
     Raises:
@@ -64,6 +66,10 @@ def prepare(config: ConfigDict, points: list[dict], index: int) -> tuple[ConfigD
         raise ValueError(f'--point={index}: the sweep has points 0 to {len(points) - 1}')
     config = settings.at_point(config, points[index])
     settings.check(config)
+    if stage == 'pretrain' and config.init_from:
+        raise ValueError(
+            f'config.init_from={config.init_from}: --stage=pretrain trains its own policies: leave one of the two out'
+        )
     env = settings.environment(config)
     settings.check_horizon(config, env.horizon)
     return config, env
@@ -73,7 +79,7 @@ def start() -> None:
     """What every launcher does first: minds SIGTERM, joins the other processes, finds what was compiled before."""
     signal.signal(signal.SIGTERM, lambda *_: _SIGTERMS.append(True))
     sys.stdout.reconfigure(errors='backslashreplace')  # a log that knows no sigma must not end a run
-    logging.set_verbosity(logging.WARNING)  # jax and orbax inform at length
+    logging.set_verbosity(logging.ERROR)  # orbax informs at length, and warns of every save that waits for the last
     # What fails in a callback reaches `guarded`, which shows it; jax would log it before, and raise it again at exit.
     getLogger('jax._src.callback').disabled = True
     sys.unraisablehook = _unraisable
@@ -147,7 +153,7 @@ def _one_line(error: Exception, arguments: list[str]) -> str:
 def main() -> None:
     start()
     config, points = load()
-    run_point(config, points, _POINT.value, Path(WORKDIR.value))
+    run_point(config, points, _POINT.value, Path(WORKDIR.value), STAGE.value)
 
 
 if __name__ == '__main__':

@@ -47,6 +47,8 @@ def claim(directory: Path, config: ConfigDict) -> None:
     before = json.loads(file.read_text()) if file.exists() else now
     changed = [change for change in _changes(before, now) if change[0] not in _FREE]
     trained = {path.parent.name for path in (directory / 'checkpoints').glob('*/*') if path.name.isdigit()}
+    if (directory / 'policies' / 'pretrained').is_dir():  # of another run perhaps, which were evaluated here
+        trained.add('pretrain')
     for name, old, new in changed:
         if trained and not _open(name, old, new, trained & settings.ALGORITHMS.keys()):
             raise ValueError(

@@ -165,16 +165,19 @@ def _difference(saved: Any, current: Any, key: str = '') -> tuple[str, Any, Any]
     return next((difference for difference in differences if difference), None)
 
 
-def save_policy(directory: Path, policies: Any, labels: Sequence[Mapping[str, Any]]) -> None:
+def save_policy(
+    directory: Path, policies: Any, labels: Sequence[Mapping[str, Any]], about: Mapping[str, Any] | None = None
+) -> None:
     """Saves a population's policies: arrays by Orbax, configs and labels as JSON, complete or not at all.
 
     Args:
       directory: replaced where it exists.
       policies: a struct dataclass (policies.Policy, finetune.steer.SteeredPolicy); arrays lead with the learner axis.
       labels: one JSON-able mapping a learner, such as {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
+      about: JSON-able; what is true of all of them and not in their configs: {'env': 'lift', 'obs_keys': [['x', 3]]}.
     """
     stack = parallel.gather(policies, len(labels))
-    meta = {'policy': _describe(stack), 'labels': [dict(label) for label in labels]}
+    meta = {'policy': _describe(stack), 'labels': [dict(label) for label in labels], 'about': dict(about or {})}
     items = ocp.args.Composite(arrays=ocp.args.StandardSave(_arrays(stack)), meta=ocp.args.JsonSave(meta))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
         checkpointer.save(pathlib.Path(directory).absolute(), args=items, force=True)
@@ -186,17 +189,30 @@ def load_policies(directory: Path, kind: type = Policy) -> tuple[Any, list[dict]
     Raises:
       ValueError: the directory holds no policies, or policies of another kind.
     """
-    path = pathlib.Path(directory).absolute()
-    if not (path / 'meta').is_dir() or not (path / 'arrays').is_dir():
-        raise ValueError(f'{directory}: holds no policies')
-    items = ocp.args.Composite(arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        restored = checkpointer.restore(path, args=items)
+    restored = _restore_policies(directory, arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
     try:
         stack = _rebuild(kind, restored.meta['policy'], jax.tree.map(np.asarray, restored.arrays))
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f'{directory}: cannot be read as {kind.__name__}: {error}') from error
     return stack, restored.meta['labels']
+
+
+def read_about(directory: Path) -> tuple[str, dict[str, Any]]:
+    """The name of the class of the policies in a directory, and what save_policy was told about them all.
+
+    Raises:
+      ValueError: the directory holds no policies.
+    """
+    meta = _restore_policies(directory, meta=ocp.args.JsonRestore()).meta
+    return meta['policy']['kind'], meta.get('about', {})
+
+
+def _restore_policies(directory: Path, **items: Any) -> Any:
+    path = pathlib.Path(directory).absolute()
+    if not (path / 'meta').is_dir() or not (path / 'arrays').is_dir():
+        raise ValueError(f'{directory}: holds no policies')
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(path, args=ocp.args.Composite(**items))
 
 
 def load_policy(directory: Path, learner: int | Mapping[str, Any], kind: type = Policy) -> Any:

@@ -1,0 +1,65 @@
+"""Writes one policy for a robot: python -m launch.export --policy=DIR --learner=I --output=DIR.
+
+The step after an experiment. --policy is a folder that a run wrote, such as runs/lift/policies/dsrl_ppo; --output then
+holds policy.stablehlo, which jax alone runs, and policy.json, which says how and whose it is.
+"""
+
+import sys
+
+from absl import app, flags
+
+from launch import errors
+from postbc_jax import checkpoint
+from postbc_jax.export import export
+from postbc_jax.finetune.steer import SteeredPolicy
+from postbc_jax.policies import Policy
+
+KINDS = {kind.__name__: kind for kind in (Policy, SteeredPolicy)}
+
+_POLICY = flags.DEFINE_string('policy', None, 'a folder of policies: WORKDIR/policies/pretrained or .../finetuned')
+_LEARNER = flags.DEFINE_integer('learner', None, 'which of them, counted from 0; may be left out where there is one')
+_OUTPUT = flags.DEFINE_string('output', None, 'the folder for policy.stablehlo and policy.json')
+
+
+def main(argv: list[str]) -> int:
+    try:
+        if len(argv) > 1:
+            raise ValueError(f'{argv[1]!r}: unexpected; flags are given as --name=value')
+        print(write(_POLICY.value, _LEARNER.value, _OUTPUT.value))
+    except Exception as error:
+        said = errors.refusal(error)
+        if said is None:
+            raise
+        print(f'error: {said}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def write(directory: str, learner: int | None, output: str) -> str:
+    """Exports a learner of a saved population; returns what was written and whose it is, as a line.
+
+    Raises:
+      ValueError: no policies of a known kind, no such learner, or several and none was chosen.
+    """
+    kind, about = checkpoint.read_about(directory)
+    if kind not in KINDS:
+        raise ValueError(f'--policy={directory}: holds {kind}; this exports {", ".join(KINDS)}')
+    _, labels = checkpoint.load_policies(directory, KINDS[kind])
+    if learner is None and len(labels) > 1:
+        there = '; '.join(f'{i}: {_text(label)}' for i, label in enumerate(labels))
+        raise ValueError(f'--policy={directory}: give --learner, one of {there}')
+    learner = learner or 0
+    policy = checkpoint.load_policy(directory, learner, KINDS[kind])
+    about = {'obs_keys': None, 'env': None} | about | {'learner': learner, 'label': labels[learner]}
+    return f'{export(policy, output, about)}: {kind}, {_text(labels[learner])}'
+
+
+def _text(label: dict) -> str:
+    return ', '.join(
+        f'{name}={value:g}' if isinstance(value, float) else f'{name}={value}' for name, value in label.items()
+    )
+
+
+if __name__ == '__main__':
+    flags.mark_flags_as_required(['policy', 'output'])
+    app.run(main)
