@@ -20,7 +20,8 @@ from ml_collections import ConfigDict
 from launch import errors
 from launch.arms import Arm
 from postbc_jax import data, envs
-from postbc_jax.finetune.ppo import PPOConfig, ppo
+from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
+from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
@@ -163,7 +164,7 @@ def finetuner(config: ConfigDict) -> tuple[Callable, PPOConfig | SACConfig, int]
     reward = {'reward': config.finetune.reward} if config.finetune.reward else {}  # else the algorithm's own
     with _named(config, name, 'finetune'):
         if name == 'dsrl_ppo':
-            return ppo, PPOConfig(**reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
+            return dsrl_ppo, PPOConfig(**reward, **_fields(config.dsrl_ppo)), config.dsrl_ppo.iterations_per_chunk
         if name == 'dsrl_sac':
             return sac, SACConfig(**reward, **_fields(config.dsrl_sac)), config.dsrl_sac.decisions_per_chunk
     raise ValueError(f'config.finetune.algorithm={name!r}: choose one of dsrl_ppo, dsrl_sac, none')

@@ -18,7 +18,8 @@ from postbc_jax.checkpoint import Checkpoints
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
 from postbc_jax.envs.gate import Gate
-from postbc_jax.finetune.ppo import PPOConfig, ppo
+from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
+from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.finetune.steer import steer
 from postbc_jax.posterior.ensemble import EnsembleConfig, ensemble
@@ -79,7 +80,7 @@ def make_ppo() -> tuple[types.Trainer, Any]:
         discount=0.9,
         reward='success_minus_one',
     )
-    return ppo(steered, config), frozen_policies()
+    return dsrl_ppo(steered, config), frozen_policies()
 
 
 def make_sac() -> tuple[types.Trainer, Any]:

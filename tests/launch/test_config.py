@@ -8,7 +8,7 @@ import pytest
 from experiments import default
 from launch import config as settings
 from launch.arms import arm_of
-from postbc_jax.finetune.ppo import PPOConfig
+from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig
 
 EXPERIMENTS = sorted(Path(default.__file__).parent.glob('*.py'))
