@@ -17,7 +17,7 @@ from postbc_jax.finetune.acting import Act, Acting
 from postbc_jax.finetune.ppo import ppo
 from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.policies import Policy, build, chain
-from postbc_jax.types import Family, Params, Trainer
+from postbc_jax.types import Family, Metrics, Params, Steps, Trainer
 
 LOG_PROBABILITIES = ('mean', 'sum')
 
@@ -29,7 +29,9 @@ class DPPOConfig(PPOConfig):
     Attributes:
       denoising_steps: K, steps of the whole chain, a number of its own beside the policy's (its code trains with as
         many); 0 keeps the policy's inference_steps. A Gaussian policy has one step, whatever is said here.
-      finetuned_steps: K', the last ones, which are learned; those before are played by the pretrained policy.
+      finetuned_steps: K', the last ones, which are learned; those before are played by the pretrained policy. What they
+        cannot reach is decided before them: the 11th of 20 steps begins where
+        noise / signal is .46 (diffusion of 100 levels) or .14 (flow: give it more of them).
       clip: of the last step's ratio ...
       clip_base: ... and of the noisiest finetuned step's; see losses.clip_schedule.
       denoising_discount: gamma_denoise; weighs a decision's advantage at each step, see losses.denoising_discounts.
@@ -136,38 +138,38 @@ def dppo(
     Raises:
       ValueError: from every function, where the policy does not have the steps that the config asks for.
     """
-    count = config.finetuned_steps
+    return ppo(make_env, lambda env: acting(env.policy, config), config, initial_critic)
 
-    def acting(env: Env) -> Acting:
-        policy, family = config.start(env.policy)
-        shape = family.noise_shape
-        entries = shape[0] * shape[1]
 
-        def log_probs(steps):
-            log_prob = chain.log_prob(steps, config.min_log_prob_std)
-            return log_prob / entries if config.log_probability == 'mean' else log_prob
+def acting(policy: Policy, config: DPPOConfig) -> Acting:
+    """How PPO acts by the last K' denoising steps of a policy; the steps before keep the policy's own parameters."""
+    policy, family = config.start(policy)
+    count, shape = config.finetuned_steps, family.noise_shape
+    entries = shape[0] * shape[1]
 
-        def act(params, obs, normal):
-            normal = normal.reshape(family.transitions + 1, *shape)
-            chunk, steps = chain.roll(family, policy.params, params, count, obs, normal, config.min_std)
-            record = jnp.concatenate([steps.before, steps.after[-1:]])
-            return Act(chunk.ravel(), record.ravel(), log_probs(steps))
+    def log_probs(steps: Steps) -> jax.Array:
+        log_prob = chain.log_prob(steps, config.min_log_prob_std)
+        return log_prob / entries if config.log_probability == 'mean' else log_prob
 
-        def log_prob(params, obs, record):
-            points = record.reshape(count + 1, *shape)
-            steps = chain.again(family, params, obs, points[:-1], points[1:])
-            std = jnp.maximum(steps.std, config.min_log_prob_std)
-            entropy = jnp.sum(jnp.log(std) + 0.5 * jnp.log(2 * jnp.pi * jnp.e), axis=(1, 2)).mean()
-            return log_probs(steps), {'entropy': entropy, 'std': std.mean()}
+    def act(params: Params, obs: jax.Array, normal: jax.Array) -> Act:
+        normal = normal.reshape(family.transitions + 1, *shape)
+        chunk, steps = chain.roll(family, policy.params, params, count, obs, normal, config.min_std)
+        record = jnp.concatenate([steps.before, steps.after[-1:]])
+        return Act(chunk.ravel(), record.ravel(), log_probs(steps))
 
-        return Acting(
-            draws=(family.transitions + 1) * entries,
-            clips=losses.clip_schedule(config.clip, config.clip_base, count),
-            weights=losses.denoising_discounts(config.denoising_discount, count),
-            init=lambda key, obs: policy.params,
-            act=act,
-            log_prob=log_prob,
-            policy=lambda params: ChainPolicy(policy=policy, params=params, finetuned=count),
-        )
+    def log_prob(params: Params, obs: jax.Array, record: jax.Array) -> tuple[jax.Array, Metrics]:
+        points = record.reshape(count + 1, *shape)
+        steps = chain.again(family, params, obs, points[:-1], points[1:])
+        std = jnp.maximum(steps.std, config.min_log_prob_std)
+        entropy = jnp.sum(jnp.log(std) + 0.5 * jnp.log(2 * jnp.pi * jnp.e), axis=(1, 2)).mean()
+        return log_probs(steps), {'entropy': entropy, 'std': std.mean()}
 
-    return ppo(make_env, acting, config, initial_critic)
+    return Acting(
+        draws=(family.transitions + 1) * entries,
+        clips=losses.clip_schedule(config.clip, config.clip_base, count),
+        weights=losses.denoising_discounts(config.denoising_discount, count),
+        init=lambda key, obs: policy.params,
+        act=act,
+        log_prob=log_prob,
+        policy=lambda params: ChainPolicy(policy=policy, params=params, finetuned=count),
+    )

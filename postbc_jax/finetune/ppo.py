@@ -142,22 +142,6 @@ def ppo(
         )
         return state, samples, totals
 
-    def loss(params: Params, batch: Samples, acting: Acting) -> tuple[jax.Array, Metrics]:
-        def example(sample: Samples):
-            log_prob, metrics = acting.log_prob(params['actor'], sample.obs, sample.record)
-            advantage = acting.weights * sample.advantage
-            surrogate = jax.vmap(losses.clipped_surrogate)(log_prob, sample.log_prob, advantage, acting.clips)
-            return metrics | {
-                'policy_loss': surrogate.mean(),
-                'value_loss': 0.5 * jnp.square(value(params, sample.obs) - sample.target),
-                'kl': jax.vmap(losses.kl_estimate)(log_prob, sample.log_prob).mean(),
-                'clipped': (jnp.abs(jnp.expm1(log_prob - sample.log_prob)) > acting.clips).mean(),
-            }
-
-        metrics = jax.tree.map(jnp.mean, jax.vmap(example)(batch))
-        total = metrics['policy_loss'] + config.value_cost * metrics['value_loss']
-        return total - config.entropy_cost * metrics['entropy'], metrics
-
     def iterate(state: PPOState, data: Any) -> tuple[PPOState, tuple[Metrics, Metrics]]:
         unroll_key, shuffle_key = jax.random.split(jax.random.fold_in(state.key, state.iteration))
         acts = state.iteration >= config.critic_warmup  # whether the actor learns, too
@@ -169,7 +153,7 @@ def ppo(
             params, optimiser_state, going = carry
             batch = unpack(jax.vmap(lambda x, i: x[i])(packed, rows))
             batch = batch._replace(advantage=standardise(batch.advantage))
-            grads, metrics = jax.grad(loss, has_aux=True)(params, batch, acting)
+            grads, metrics = jax.grad(loss, has_aux=True)(params, batch, acting, value, config)
             grads, metrics = parallel.data_mean((grads, metrics))
             if config.target_kl:
                 going &= metrics['kl'] <= config.target_kl
@@ -209,6 +193,34 @@ def ppo(
         data_spec=learner,
         rows=(config.groups,),
     )
+
+
+def loss(
+    params: Params,
+    batch: Samples,
+    acting: Acting,
+    value: Callable[[Params, jax.Array], jax.Array],
+    config: PPOConfig,
+) -> tuple[jax.Array, Metrics]:
+    """(scalar, metrics) of a minibatch of Samples (B, ...), whose advantages are standardised.
+
+    The clipped surrogate is a mean over samples and over each one's K' steps. value: (params, obs (O,)) -> ().
+    """
+
+    def example(sample: Samples) -> Metrics:
+        log_prob, metrics = acting.log_prob(params['actor'], sample.obs, sample.record)
+        advantage = acting.weights * sample.advantage
+        surrogate = jax.vmap(losses.clipped_surrogate)(log_prob, sample.log_prob, advantage, acting.clips)
+        return metrics | {
+            'policy_loss': surrogate.mean(),
+            'value_loss': 0.5 * jnp.square(value(params, sample.obs) - sample.target),
+            'kl': jax.vmap(losses.kl_estimate)(log_prob, sample.log_prob).mean(),
+            'clipped': (jnp.abs(jnp.expm1(log_prob - sample.log_prob)) > acting.clips).mean(),
+        }
+
+    metrics = jax.tree.map(jnp.mean, jax.vmap(example)(batch))
+    total = metrics['policy_loss'] + config.value_cost * metrics['value_loss']
+    return total - config.entropy_cost * metrics['entropy'], metrics
 
 
 def _where(condition: jax.Array, new: Any, old: Any) -> Any:
