@@ -85,6 +85,7 @@ def wrong(name, seeds=(0,)):
 
 @pytest.mark.parametrize('name', POLICIES)
 def test_learns_the_probes(name):
+    """The worst of 20 seeds was .066 (gaussian) and .080 (flow)."""
     assert max(wrong(name)) < 0.15
 
 
