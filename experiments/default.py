@@ -88,7 +88,6 @@ def get_config() -> ConfigDict:
             'time_features': 4,  # size of the time embedding, even
             'clip': 1.0,  # diffusion: bound of the predicted clean chunk; cuts targets noised beyond it
             'min_std': 0.01,  # gaussian: floor of the standard deviation
-            'chain_std': 0.1,  # diffusion, flow: floor of the stochastic chain's standard deviation
         }
     )
     config.pretrain = ConfigDict(

@@ -56,16 +56,14 @@ class Steps(NamedTuple):
     Attributes:
       before: (K', T, A), x^k.
       after: (K', T, A), x^(k-1); the last one is the chunk that is played.
-      mean: (K', T, A), mean of the Gaussian that `after` was drawn from.
-      std: (K', T, A), its standard deviation.
-      log_prob: (K',), log density of `after`, summed over T and A.
+      mean: (K', T, A), mean of the step's Gaussian.
+      std: (K', T, A), its standard deviation, which may be 0; `after` was drawn with no less than an explorer's floor.
     """
 
     before: jax.Array
     after: jax.Array
     mean: jax.Array
     std: jax.Array
-    log_prob: jax.Array
 
 
 class Family(NamedTuple):
@@ -77,14 +75,17 @@ class Family(NamedTuple):
       init: key -> params.
       loss: (params, key, obs, chunk) -> (scalar, metrics), the generative loss of one example.
       decode: (params, obs, noise) -> chunk, deterministic in noise ~ N(0, I). All that DSRL needs.
-      chain: (params, obs, key) -> (chunk, Steps). All that DPPO needs.
+      transition: (params, obs, x, index) -> (mean (T, A), std (T, A)) of the Gaussian that step `index` of a stochastic
+        chain from N(0, I) to a chunk draws the next x (T, A) from. All that DPPO needs.
+      transitions: n, how many steps that chain has; index 0 is the noisiest, and the last one's draw is the chunk.
       noise_shape: (T, A).
     """
 
     init: Callable[[Key], Params]
     loss: Callable[[Params, Key, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
     decode: Callable[[Params, jax.Array, jax.Array], jax.Array]
-    chain: Callable[[Params, jax.Array, Key], tuple[jax.Array, Steps]]
+    transition: Callable[[Params, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    transitions: int
     noise_shape: tuple[int, int]
 
 

@@ -18,7 +18,10 @@ from postbc_jax.checkpoint import Checkpoints
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
 from postbc_jax.envs.gate import Gate
-from postbc_jax.finetune.ppo import PPOConfig, ppo
+from postbc_jax.finetune.decisions import Decisions
+from postbc_jax.finetune.dppo import DPPOConfig, dppo
+from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
+from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.finetune.steer import steer
 from postbc_jax.posterior.ensemble import EnsembleConfig, ensemble
@@ -79,7 +82,26 @@ def make_ppo() -> tuple[types.Trainer, Any]:
         discount=0.9,
         reward='success_minus_one',
     )
-    return ppo(steered, config), frozen_policies()
+    return dsrl_ppo(steered, config), frozen_policies()
+
+
+def make_dppo() -> tuple[types.Trainer, Any]:
+    """Two updates a chunk of the last of two denoising steps, after 4 decisions of 16 environments."""
+    config = DPPOConfig(
+        iterations_per_chunk=1,
+        environments=16,
+        unroll=4,
+        hidden=(8,),
+        learning_rate=RATE,
+        critic_learning_rate=RATE,
+        epochs=1,
+        groups=8,
+        critic_warmup=0,
+        denoising_steps=0,
+        finetuned_steps=1,
+        reward='success_minus_one',
+    )
+    return dppo(lambda policy: Decisions(Gate(), policy), config), frozen_policies()
 
 
 def make_sac() -> tuple[types.Trainer, Any]:
@@ -98,7 +120,13 @@ def make_sac() -> tuple[types.Trainer, Any]:
     return sac(steered, config), frozen_policies()
 
 
-MAKE = {'ensemble': make_ensemble, 'pretrain': make_pretrain, 'dsrl_ppo': make_ppo, 'dsrl_sac': make_sac}
+MAKE = {
+    'ensemble': make_ensemble,
+    'pretrain': make_pretrain,
+    'dsrl_ppo': make_ppo,
+    'dppo': make_dppo,
+    'dsrl_sac': make_sac,
+}
 
 
 class Population:

@@ -6,6 +6,7 @@ Used by ppo and sac. Names follow rlax: r_t, discount_t, v_t.
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def clipped_surrogate(log_prob: jax.Array, old_log_prob: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
@@ -13,6 +14,20 @@ def clipped_surrogate(log_prob: jax.Array, old_log_prob: jax.Array, advantage: j
     chex.assert_rank([log_prob, old_log_prob, advantage], 0)
     ratio = jnp.exp(log_prob - old_log_prob)
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
+
+
+def clip_schedule(clip: float, base: float, steps: int) -> np.ndarray:
+    """Clips (K',) of a chain's steps, noisiest first: from base up to clip (DPPO, arXiv 2409.00588, and its code).
+
+    base + (clip - base) (e^(3t) - 1) / (e^3 - 1), t even from 0 to 1; one step has `clip`.
+    """
+    t = np.linspace(0, 1, steps) if steps > 1 else np.ones(1)
+    return (base + (clip - base) * np.expm1(3 * t) / np.expm1(3)).astype(np.float32)
+
+
+def denoising_discounts(discount: float, steps: int) -> np.ndarray:
+    """discount^k (K',), noisiest first, k = 0 at the last step (DPPO, arXiv 2409.00588)."""
+    return (discount ** np.arange(steps - 1, -1, -1)).astype(np.float32)
 
 
 def kl_estimate(log_prob: jax.Array, old_log_prob: jax.Array) -> jax.Array:

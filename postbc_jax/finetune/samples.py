@@ -13,10 +13,11 @@ from postbc_jax import parallel
 
 
 class Samples(NamedTuple):
-    """Decisions to learn from: obs (..., O), raw noise (..., D), and log_prob, advantage, target (...)."""
+    """Decisions to learn from: obs (..., O), acting.Act's record (..., R) and log_prob (..., K'), and advantage and
+    target (...)."""
 
     obs: jax.Array
-    raw: jax.Array
+    record: jax.Array
     log_prob: jax.Array
     advantage: jax.Array
     target: jax.Array

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 from flax import struct
 
-from postbc_jax.envs.chunks import PlayChunks
 from postbc_jax.finetune import actor
+from postbc_jax.finetune.decisions import Decisions
 from postbc_jax.policies import Policy
 from postbc_jax.types import Params
 
@@ -28,39 +28,19 @@ def steer(env: Env, policy: Policy, bound: float) -> Wrapper:
     return Steer(env, policy, bound)
 
 
-class Steer(Wrapper):
-    """Action: flat noise (T*A,), clipped to [-b, b]. A step decodes it and plays the chunk. obs: normalised as the
-    policy normalises, (O,); info['env_obs'] is the environment's own, which the policy decodes at."""
+class Steer(Decisions):
+    """Action: flat noise (T*A,), clipped to [-b, b]. A step decodes it and plays the chunk."""
 
     def __init__(self, env: Env, policy: Policy, bound: float):
         if not bound > 0:
             raise ValueError(f'steer: bound={bound} must be above 0: it is the largest |noise| that is played')
-        config = policy.config
-        if env.action_size != config.action_size:
-            raise ValueError(f'steer: the policy has {config.action_size} actions, the environment {env.action_size}')
-        if env.observation_size != config.obs_size:
-            raise ValueError(
-                f'steer: the policy reads {config.obs_size} observations, the environment gives {env.observation_size}'
-            )
-        super().__init__(PlayChunks(env, config.chunk))
-        self.policy, self.bound = policy, bound
-
-    def reset(self, rng: jax.Array) -> State:
-        """rng: a raw key (2,)."""
-        return self._outer(self.env.reset(rng))
+        super().__init__(env, policy)
+        self.bound = bound
 
     def step(self, state: State, action: jax.Array) -> State:
         """action: noise (T*A,)."""
-        info = dict(state.info)
-        env_obs = info.pop('env_obs')
-        config = self.policy.config
-        noise = jnp.clip(action, -self.bound, self.bound).reshape(config.chunk, config.action_size)
-        chunk = self.policy.decode(env_obs, noise)
-        return self._outer(self.env.step(state.replace(obs=env_obs, info=info), chunk.ravel()))
-
-    def _outer(self, state: State) -> State:
-        obs = self.policy.normaliser.obs(state.obs)
-        return state.replace(obs=obs, info=state.info | {'env_obs': state.obs})
+        noise = jnp.clip(action, -self.bound, self.bound).reshape(self.shape)
+        return super().step(state, self.policy.decode_normalised(state.obs, noise).ravel())
 
 
 @struct.dataclass

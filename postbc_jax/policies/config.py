@@ -34,7 +34,6 @@ class PolicyConfig:
         Demonstrations lie in [-1, 1], but the targets of PostBC and sigma-BC reach beyond, and are cut there: of noise
         around an action of 1, .58 of its standard deviation is left, and the mean falls by .4 of it.
       min_std: gaussian: floor of the learned standard deviation.
-      chain_std: diffusion, flow: floor of the standard deviation of the chain's steps (DPPO's sigma_min).
 
     Raises:
       ValueError: a field is of the wrong type or out of range; names the field, the value and what it may be.
@@ -52,7 +51,6 @@ class PolicyConfig:
     inference_steps: int = 8
     clip: float | None = 1.0
     min_std: float = 0.01
-    chain_std: float = 0.1
 
     def __post_init__(self):
         if isinstance(self.hidden, list):  # as JSON gives it back
@@ -66,8 +64,7 @@ class PolicyConfig:
         _require('activation', self.activation, lambda v: v in names, f'one of {", ".join(names)}')
         _require('layer_norm', self.layer_norm, lambda v: isinstance(v, bool), 'True or False')
         _require('time_features', self.time_features, lambda v: v % 2 == 0, 'even: half sines, half cosines')
-        for name in ('min_std', 'chain_std'):
-            _require(name, getattr(self, name), _is_positive, 'a positive number')
+        _require('min_std', self.min_std, _is_positive, 'a positive number')
         _require('clip', self.clip, lambda v: v is None or _is_positive(v), 'a positive number, or None for no bound')
         if self.family == 'diffusion' and self.inference_steps > self.train_steps:
             raise ValueError(

@@ -81,7 +81,7 @@ def diffusion(config: PolicyConfig) -> Family:
     def decode(params, obs, noise):
         return sampler.deterministic(clean(params, obs), noise, steps)
 
-    def chain(params, obs, key):
-        return sampler.ancestral(clean(params, obs), shape, steps, config.chain_std, key)
+    def transition(params, obs, x, index):
+        return sampler.ancestral(clean(params, obs), x, steps, index)
 
-    return Family(init, loss, decode, chain, shape)
+    return Family(init, loss, decode, transition, config.inference_steps, shape)

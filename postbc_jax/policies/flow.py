@@ -37,9 +37,9 @@ def clean_from_velocity(velocity: Callable[[jax.Array, jax.Array], jax.Array]) -
 def flow(config: PolicyConfig) -> Family:
     """A flow policy over chunks. Its loss is the mean squared error of the velocity at a uniformly drawn time.
 
-    The chain replaces at each step as much of the noise as the path's own posterior p(x_s | x_t, chunk) does
-    (sampler.ancestral_noise), so that its marginals are the flow's own, up to the floor chain_std and the step size:
-    for straight paths what ancestral sampling is for DDPM (compare Flow-GRPO's SDE, arXiv 2505.05470).
+    A transition replaces as much of the noise as the path's own posterior p(x_s | x_t, chunk) does
+    (sampler.ancestral_noise), so that the chain's marginals are the flow's own, up to the step size: for straight paths
+    what ancestral sampling is for DDPM (compare Flow-GRPO's SDE, arXiv 2505.05470).
     """
     shape = (config.chunk, config.action_size)
     network = networks.DenoisingMLP(config.hidden, config.activation, config.layer_norm, config.time_features)
@@ -61,7 +61,7 @@ def flow(config: PolicyConfig) -> Family:
     def decode(params, obs, noise):
         return sampler.deterministic(clean(params, obs), noise, steps)
 
-    def chain(params, obs, key):
-        return sampler.ancestral(clean(params, obs), shape, steps, config.chain_std, key)
+    def transition(params, obs, x, index):
+        return sampler.ancestral(clean(params, obs), x, steps, index)
 
-    return Family(init, loss, decode, chain, shape)
+    return Family(init, loss, decode, transition, config.inference_steps, shape)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from postbc_jax import losses, networks
 from postbc_jax.policies.config import PolicyConfig
-from postbc_jax.types import Family, Steps
+from postbc_jax.types import Family
 
 
 def gaussian(config: PolicyConfig) -> Family:
@@ -38,11 +38,8 @@ def gaussian(config: PolicyConfig) -> Family:
         mean, std = moments(params, obs)
         return mean + std * noise
 
-    def chain(params, obs, key):
-        mean, std = moments(params, obs)
-        chunk = mean + std * jax.random.normal(key, shape)
-        log_prob = losses.gaussian_log_prob(chunk, mean, std)
-        before = jnp.zeros(shape)  # it comes from nothing
-        return chunk, jax.tree.map(lambda x: x[None], Steps(before, chunk, mean, std, log_prob))
+    def transition(params, obs, x, index):
+        del x, index  # one step, which comes from nothing
+        return moments(params, obs)
 
-    return Family(init, loss, decode, chain, shape)
+    return Family(init, loss, decode, transition, 1, shape)

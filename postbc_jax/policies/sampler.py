@@ -12,9 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from postbc_jax import losses
-from postbc_jax.types import Steps
-
 
 class Schedule(NamedTuple):
     """A sampler's steps from time t to time s: arrays (n,), noisiest first; compile-time constants.
@@ -77,31 +74,14 @@ def deterministic(clean: Clean, x: jax.Array, steps: Schedule) -> jax.Array:
     return jax.lax.scan(body, (x, jnp.zeros_like(x)), steps)[0][0]
 
 
-def ancestral(
-    clean: Clean, shape: tuple[int, int], steps: Schedule, min_std: float, key: jax.Array
-) -> tuple[jax.Array, Steps]:
-    """The same path with fresh noise at every step: x_s ~ N(mean, std^2 I), whose std is at least min_std.
+def ancestral(clean: Clean, x: jax.Array, steps: Schedule, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(mean, std), both (T, A), of step `index` along the same path with fresh noise: x_s ~ N(mean, std^2).
 
-    The mean is that of the sampler without the floor, so that min_std is exploration and nothing else (DPPO, arXiv
-    2409.00588, Section 5). The last step adds noise too, and its result is the chunk. First order, for the next x may
-    depend on this one alone: without the floor 8 steps play .63 of a Gaussian target's standard deviation, 50 play .92.
-
-    Returns:
-      The chunk (T, A) and its n Steps.
+    The std is the path's own, 0 at the last step. First order, for x_s may depend on this x (T, A) alone: a chain of 8
+    such steps plays .63 of a Gaussian target's standard deviation, one of 50 plays .92.
     """
-    start_key, step_key = jax.random.split(key)
-    kept, fresh = ancestral_noise(steps)
-    std = np.maximum(fresh, np.float32(min_std))
-    draws = jax.random.normal(step_key, (len(std), *shape))
-
-    def body(x, inputs):
-        step, kept, std, draw = inputs
-        mean = _mean(clean(x, step), x, step, kept)
-        after = mean + std * draw
-        log_prob = losses.gaussian_log_prob(after, mean, std)
-        return after, Steps(x, after, mean, jnp.broadcast_to(std, shape), log_prob)
-
-    return jax.lax.scan(body, jax.random.normal(start_key, shape), (steps, kept, std, draws))
+    step, kept, fresh = jax.tree.map(lambda values: jnp.asarray(values)[index], (steps, *ancestral_noise(steps)))
+    return _mean(clean(x, step), x, step, kept), jnp.broadcast_to(fresh, x.shape)
 
 
 def _mean(chunk: jax.Array, x: jax.Array, step: Schedule, kept: jax.Array) -> jax.Array:

@@ -102,10 +102,13 @@ class Shape:
 
 @struct.dataclass
 class Halves:
-    """A normaliser: obs / 2."""
+    """A normaliser: obs / 2, action / 4."""
 
     def obs(self, obs: jax.Array) -> jax.Array:
         return obs / 2
+
+    def unnormalise_action(self, chunk: jax.Array) -> jax.Array:
+        return 4 * chunk
 
 
 @struct.dataclass
@@ -118,3 +121,6 @@ class Affine:
 
     def decode(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
         return self.gain * noise - obs[1]
+
+    def decode_normalised(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
+        return (self.gain * noise - 2 * obs[1]) / 4

@@ -9,8 +9,9 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, ppo, samples
-from postbc_jax.finetune.ppo import PPOConfig
+from postbc_jax.finetune import actor, samples
+from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
+from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.networks import MLP
 from tests.finetune import probes
 from tests.finetune.probes import Probe
@@ -30,7 +31,7 @@ CONFIG = PPOConfig(
 @pytest.fixture(scope='module')
 def trainer():
     """Of one learner; conftest.py trains one a probe with it."""
-    return ppo.ppo(Probe, CONFIG)
+    return dsrl_ppo(Probe, CONFIG)
 
 
 def error(params, kind):
@@ -107,7 +108,7 @@ def test_groups_and_packing_lose_nothing():
     assert back.obs.shape == (6, 2)
     np.testing.assert_array_equal(back.log_prob, [1, 6, 3, 8, 5, 10])
     np.testing.assert_array_equal(back.obs[:, 1], back.log_prob + 0.5)
-    np.testing.assert_array_equal(back.raw[:, 0], back.log_prob)
+    np.testing.assert_array_equal(back.record[:, 0], back.log_prob)
     np.testing.assert_array_equal(back.advantage, back.log_prob + 100)
     np.testing.assert_array_equal(back.target, -back.log_prob)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from postbc_jax.finetune import losses
-from postbc_jax.finetune.ppo import PPOConfig, advantages
 
 
 @pytest.mark.parametrize(
@@ -30,34 +29,14 @@ def test_kl_estimate_averages_to_the_divergence():
     np.testing.assert_allclose(estimates.mean(), 0.125, atol=0.003)
 
 
-def gae(end=None, truncated=False, discount=0.5):
-    """Advantages and targets of values 1, 2, 3, then 4, and rewards 1, 1, 1, where an episode may end after step 1."""
-    done = jnp.array([[float(end == t)] for t in range(3)])
-    config = PPOConfig(iterations_per_chunk=1, discount=discount, gae_lambda=0.5)
-    values, reward = jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((3, 1))
-    advantage, target = advantages(done, done * truncated, reward, values, jnp.array([4.0]), config)
-    return advantage[:, 0], target[:, 0]
+def test_clips_rise_from_the_base_to_the_last_steps():
+    clips = losses.clip_schedule(0.2, 0.01, 3)  # at t = 1/2 by (e^1.5 - 1) / (e^3 - 1) = .182426 of the way
+    np.testing.assert_allclose(clips, [0.01, 0.01 + 0.19 * 0.182426, 0.2], rtol=1e-5)
+    np.testing.assert_allclose(losses.clip_schedule(0.2, 0.01, 1), [0.2], rtol=1e-6)
 
 
-def test_gae_within_an_episode():
-    advantage, target = gae()  # errors 1, .5, 0; each advantage adds 1/4 of the next one
-    np.testing.assert_allclose(advantage, [1.125, 0.5, 0.0])
-    np.testing.assert_allclose(target, [2.125, 2.5, 3.0])
-
-
-def test_gae_at_a_terminal_step():
-    advantage, _ = gae(end=1)  # errors 1, 1 - 2, 0
-    np.testing.assert_allclose(advantage, [0.75, -1.0, 0.0])
-
-
-def test_gae_drops_a_time_out_and_bootstraps_up_to_it():
-    advantage, target = gae(end=1, truncated=True)  # errors 1, dropped, 0
-    np.testing.assert_allclose(advantage, [1.0, 0.0, 0.0])
-    np.testing.assert_allclose(target, [2.0, 2.0, 3.0])
-
-
-def test_gae_without_discount_ends_at_a_time_out():
-    np.testing.assert_allclose(gae(1, truncated=True, discount=1.0)[0], gae(1, truncated=False, discount=1.0)[0])
+def test_denoising_discounts_leave_the_last_step_whole():
+    np.testing.assert_allclose(losses.denoising_discounts(0.9, 3), [0.81, 0.9, 1.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(('low', 'high', 'expected'), [(-10.0, 10.0, 2.89), (-10.0, 2.5, 2.5), (3.0, 10.0, 3.0)])

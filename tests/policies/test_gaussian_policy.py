@@ -36,14 +36,12 @@ def test_decode_is_linear_in_noise_with_a_std_for_every_entry():
 def test_std_never_falls_below_its_floor():
     sure = jax.tree.map(jnp.copy, PARAMS)
     sure['params']['Dense_1']['bias'] = sure['params']['Dense_1']['bias'].at[8:].set(-100.0)
-    step = FAMILY.chain(sure, OBS, jax.random.key(0))[1]
-    np.testing.assert_allclose(step.std, 0.05, rtol=1e-5)
+    _, std = FAMILY.transition(sure, OBS, jnp.zeros((4, 2)), 0)
+    np.testing.assert_allclose(std, 0.05, rtol=1e-5)
 
 
-def test_chain_is_one_draw_from_the_policy():
-    mean, std = moments()
-    chunks, steps = jax.vmap(lambda key: FAMILY.chain(PARAMS, OBS, key))(jax.random.split(jax.random.key(3), 4000))
-    assert steps.mean.shape == (4000, 1, 4, 2)
-    np.testing.assert_allclose(steps.mean[0, 0], mean, rtol=1e-5)
-    np.testing.assert_allclose(steps.std[0, 0], std, rtol=1e-5)
-    np.testing.assert_allclose(((chunks - mean) / std).std(), 1.0, atol=0.02)
+def test_its_chain_is_one_transition_to_its_own_moments_from_anywhere():
+    assert FAMILY.transitions == 1
+    for x in (jnp.zeros((4, 2)), jnp.ones((4, 2))):
+        for found, expected in zip(FAMILY.transition(PARAMS, OBS, x, 0), moments(), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
