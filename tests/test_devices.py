@@ -1,6 +1,6 @@
 """The real trainers on several devices and processes: the same numbers, and learners that never communicate.
 
-parallel.py itself is tested in test_parallel with a regression; here are the ensemble, pretraining and both finetuners.
+parallel.py itself is tested in test_parallel with a regression; here are the ensemble, pretraining and the finetuners.
 """
 
 import numpy as np
