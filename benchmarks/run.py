@@ -1,7 +1,7 @@
 """`make bench`: every benchmark against its peer in one process, as a table and as JSON.
 
-`python -m benchmarks.run [--output=runs/bench/bench.json] [--only=ensembles,decode,environments]`. A row is {name,
-unit, ours, peer, peer_name, ratio}; ratio is how many times better ours is. Ensemble rows also have gflops,
+`python -m benchmarks.run [--output=runs/bench/bench.json] [--only=ensembles,decode,off_policy,environments]`. A row is
+{name, unit, ours, peer, peer_name, ratio}; ratio is how many times better ours is. Ensemble rows also have gflops,
 matmul_gflops (the machine's rate in the same minutes) and matmul_share.
 """
 
@@ -16,8 +16,8 @@ from absl import app, flags, logging
 
 from postbc_jax import parallel
 
-SECTIONS = ('ensembles', 'decode', 'environments')
-AGAINST_TORCH = ('ensembles', 'decode')
+SECTIONS = ('ensembles', 'decode', 'off_policy', 'environments')
+PEERS = {'ensembles': 'torch', 'decode': 'torch', 'off_policy': 'stable_baselines3'}
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/bench/bench.json', 'Where the rows are written.')
 _ONLY = flags.DEFINE_list('only', list(SECTIONS), 'Sections to run, of ' + ', '.join(SECTIONS) + '.')
@@ -28,10 +28,11 @@ def main(argv: list[str]) -> None:
     unknown = [name for name in _ONLY.value if name not in SECTIONS]
     if unknown:
         sys.exit(f'--only={unknown[0]}: choose of {", ".join(SECTIONS)}')
-    if set(_ONLY.value) & set(AGAINST_TORCH) and importlib.util.find_spec('torch') is None:
-        sys.exit(
-            'torch is not installed, and the ensemble and decode rows are measured against it: pip install .[bench]'
-        )
+    for name in _ONLY.value:
+        if name in PEERS and importlib.util.find_spec(PEERS[name]) is None:
+            sys.exit(
+                f'{PEERS[name]} is not installed, and the rows of {name} are measured against it: pip install .[bench]'
+            )
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > 0.5:
         print(f'Note: {load:.1f} processes already share the {cores} cores. That slows PyTorch more than XLA: ratios')

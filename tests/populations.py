@@ -19,11 +19,14 @@ from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
 from postbc_jax.envs.gate import Gate
 from postbc_jax.finetune.decisions import Decisions
+from postbc_jax.finetune.decoding import decode
 from postbc_jax.finetune.dppo import DPPOConfig, dppo
+from postbc_jax.finetune.dsrl_na import NAConfig, dsrl_na
 from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
 from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.finetune.steer import steer
+from postbc_jax.finetune.transitions import Transitions
 from postbc_jax.posterior.ensemble import EnsembleConfig, ensemble
 from postbc_jax.pretrain import Arm, PretrainConfig, PretrainData, pretrain
 from tests.collectives import collectives, crossing_collectives
@@ -120,12 +123,41 @@ def make_sac() -> tuple[types.Trainer, Any]:
     return sac(steered, config), frozen_policies()
 
 
+def make_dsrl_na() -> tuple[types.Trainer, Any]:
+    """Like sac's, with two updates more of the noise critics, and a batch's half from twelve fixed transitions."""
+    config = NAConfig(
+        decisions_per_chunk=16,
+        environments=8,
+        warmup_decisions=40,
+        replay=80,
+        updates_per_step=2,
+        noise_critic_steps=2,
+        batch_size=16,
+        offline_share=0.5,
+        hidden=(8,),
+        learning_rate=RATE,
+        discount=0.9,
+    )
+    rng = np.random.default_rng(3)
+    obs, chunk, noise, following = (rng.uniform(-1, 1, (LEARNERS, 12, n)).astype(np.float32) for n in (4, 3, 3, 4))
+    ends = np.ones((LEARNERS, 12), np.float32)
+    trainer = dsrl_na(
+        lambda data: steered(data['policy']),
+        config,
+        lambda data, obs, noise: decode(data['policy'], obs, noise),
+        policy_of=lambda data: data['policy'],
+        offline=lambda data: data['known'],
+    )
+    return trainer, {'policy': frozen_policies(), 'known': Transitions(obs, chunk, noise, -ends, ends, following)}
+
+
 MAKE = {
     'ensemble': make_ensemble,
     'pretrain': make_pretrain,
     'dsrl_ppo': make_ppo,
     'dppo': make_dppo,
     'dsrl_sac': make_sac,
+    'dsrl_na': make_dsrl_na,
 }
 
 
