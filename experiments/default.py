@@ -115,11 +115,13 @@ def get_config() -> ConfigDict:
     # Finetuning. Each pretrained policy is finetuned from every finetuning seed.
     config.finetune = ConfigDict(
         {
-            'algorithm': 'dsrl_ppo',  # dsrl_ppo, dsrl_sac; several with commas, each from the same policies; or none
+            # dsrl_ppo, dsrl_sac, dsrl_na, dppo (diffusion, flow), ppo (gaussian), best_of_n; several with commas, each
+            # from the same policies; or none
+            'algorithm': 'dsrl_ppo',
             'seeds': 1,
             'bound': 1.5,  # |noise| <= bound
-            # success (0/1), success_minus_one (-1/0) or env (the environment's own); '' is the algorithm's: success for
-            # dsrl_ppo, success_minus_one for dsrl_sac
+            # success (0/1), success_minus_one (-1/0) or env (the environment's own); '' is the algorithm's:
+            # success_minus_one for dsrl_sac and dsrl_na, success for the others
             'reward': '',
             'chunks': 10,  # compiled calls; each is followed by an evaluation
         }
@@ -141,6 +143,66 @@ def get_config() -> ConfigDict:
             'value_cost': 0.5,
             'entropy_cost': 0.0,
             'max_gradient_norm': 1.0,
+            'critic_learning_rate': 0.0,  # 0 is learning_rate
+            'critic_warmup': 0,  # iterations in which only the critic learns
+            'target_kl': 0.0,  # at which an iteration's updates end; 0 is never
+            'reward_scaling': False,  # by the running standard deviation of the return
+        }
+    )
+    config.dppo = ConfigDict(  # of a diffusion or flow policy, through its own chain; DPPO's values (arXiv 2409.00588)
+        {
+            'iterations_per_chunk': 15,
+            'environments': 50,
+            'unroll': 0,  # decisions an iteration and environment (300 to 400); 0 is one whole episode
+            'hidden': (256, 256, 256),  # of the critic
+            'activation': 'mish',
+            'learning_rate': 1e-4,
+            'critic_learning_rate': 1e-3,
+            'epochs': 10,
+            'minibatches': 2,
+            'groups': 10,
+            'discount': 0.999,
+            'gae_lambda': 0.95,
+            'clip': 0.01,  # of the last step ...
+            'clip_base': 0.001,  # ... and of the noisiest finetuned one
+            'value_cost': 0.5,
+            'entropy_cost': 0.0,
+            'max_gradient_norm': 0.0,  # 0 does not clip
+            'target_kl': 1.0,
+            'critic_warmup': 2,  # iterations
+            'reward_scaling': True,
+            'denoising_steps': 20,  # of the whole chain
+            'finetuned_steps': 10,  # the last ones
+            'denoising_discount': 0.99,
+            'log_probability': 'mean',  # over the chunk's entries, or their sum
+            'min_std': 0.1,  # of a step, while exploring
+            'min_log_prob_std': 0.1,
+        }
+    )
+    config.ppo = ConfigDict(  # of a gaussian policy: a chain of length one
+        {
+            'iterations_per_chunk': 15,
+            'environments': 512,
+            'unroll': 0,
+            'hidden': (64, 64),  # of the critic
+            'activation': 'tanh',
+            'learning_rate': 1e-4,
+            'critic_learning_rate': 1e-3,
+            'epochs': 4,
+            'minibatches': 4,
+            'groups': 8,
+            'discount': 0.999,
+            'gae_lambda': 0.95,
+            'clip': 0.2,
+            'value_cost': 0.5,
+            'entropy_cost': 0.0,
+            'max_gradient_norm': 1.0,
+            'target_kl': 0.0,
+            'critic_warmup': 2,
+            'reward_scaling': True,
+            'log_probability': 'sum',
+            'min_std': 0.1,
+            'min_log_prob_std': 0.1,
         }
     )
     config.dsrl_sac = ConfigDict(
@@ -159,6 +221,40 @@ def get_config() -> ConfigDict:
             'discount': 0.99,  # (.99 / .99 / .999)
             'tau': 0.005,
             'target_entropy': 0.0,
+            'offline_share': 0.0,  # of every batch, from the seed's own demonstrations
+        }
+    )
+    config.dsrl_na = config.dsrl_sac.copy_and_resolve_references()
+    config.dsrl_na.noise_critic_steps = 20  # distillation updates after those of a step (20 / 10 / 10)
+    config.best_of_n = ConfigDict(
+        {
+            'steps_per_chunk': 1000,  # updates of the critics
+            'episodes': 1000,  # that the pretrained policy plays first (1000 or 2000) ...
+            'episodes_per_chunk': 100,  # ... in one compiled call
+            'rollouts': '',  # a file of logged rollouts with rewards, in the place of these (episodes 0) or beside them
+            'candidates': 16,  # N of the curve and of the policy that is saved
+            'numbers': (1, 4, 16, 64),  # N of the sweep in candidates.jsonl
+            'hidden': (256, 256),
+            'activation': 'tanh',
+            'learning_rate': 3e-4,
+            'batch_size': 256,
+            'expectile': 0.9,  # (.5 to .9)
+            'discount': 0.99,  # (.999)
+            'tau': 0.005,
+        }
+    )
+    # Critics that all but best_of_n begin with: fitted by IQL to rollouts of the pretrained policy and, where they read
+    # actions or states, to the demonstrations. Networks, reward and discount are the finetuner's.
+    config.warm_start = ConfigDict(
+        {
+            'steps': 0,  # updates; 0 is none, and critics begin at random
+            'steps_per_chunk': 1000,
+            'episodes': 100,
+            'episodes_per_chunk': 100,
+            'learning_rate': 3e-4,
+            'batch_size': 256,
+            'expectile': 0.5,  # the value of the pretrained policy; more is that of its better decisions
+            'tau': 0.005,
         }
     )
 

@@ -8,11 +8,10 @@ import dataclasses
 import functools
 import importlib.util
 import json
-import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from brax.envs.base import Env
 from ml_collections import ConfigDict
@@ -20,14 +19,10 @@ from ml_collections import ConfigDict
 from launch import errors
 from launch.arms import Arm
 from postbc_jax import data, envs
-from postbc_jax.finetune import steer
-from postbc_jax.finetune.ppo import PPOConfig, ppo
-from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
 from postbc_jax.simulators import robosuite_layout
-from postbc_jax.types import Trainer
 
 _AT_LEAST_1 = (
     'seeds',
@@ -41,11 +36,8 @@ _AT_LEAST_1 = (
 )
 _AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'save_every')
 
-# Name -> the trainer's maker, its settings, and which of them is the length of a chunk.
-ALGORITHMS: dict[str, tuple[Callable, type, str]] = {
-    'dsrl_ppo': (ppo, PPOConfig, 'iterations_per_chunk'),
-    'dsrl_sac': (sac, SACConfig, 'decisions_per_chunk'),
-}
+# Finetuners; launch.finetuners makes them. Each has a section of its own in the config.
+ALGORITHMS = ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'ppo', 'best_of_n')
 
 
 def arms(config: ConfigDict) -> list[Arm]:
@@ -134,23 +126,23 @@ def made(name: str, settings: str) -> Env:
 
 
 def policy(config: ConfigDict, obs_size: int, action_size: int) -> PolicyConfig:
-    with _named(config, 'policy'):
-        return PolicyConfig(obs_size=obs_size, action_size=action_size, **_fields(config.policy))
+    with named(config, 'policy'):
+        return PolicyConfig(obs_size=obs_size, action_size=action_size, **fields(config.policy))
 
 
 def ensemble(config: ConfigDict) -> EnsembleConfig:
-    with _named(config, 'posterior'):
-        return EnsembleConfig(**_fields(config.posterior, leave_out=('members', 'covariance')))
+    with named(config, 'posterior'):
+        return EnsembleConfig(**fields(config.posterior, leave_out=('members', 'covariance')))
 
 
 def pretrain(config: ConfigDict, policy: PolicyConfig) -> PretrainConfig:
-    fields = _fields(config.pretrain, leave_out=('learning_rate', 'weight_decay'))
-    with _named(config, 'pretrain', 'posterior'):
-        return PretrainConfig(policy=policy, covariance=config.posterior.covariance, **fields)
+    of_stage = fields(config.pretrain, leave_out=('learning_rate', 'weight_decay'))
+    with named(config, 'pretrain', 'posterior'):
+        return PretrainConfig(policy=policy, covariance=config.posterior.covariance, **of_stage)
 
 
 def chunks(config: ConfigDict, stage: str) -> int:
-    """Compiled calls of the stage 'posterior' or 'pretrain'.
+    """Compiled calls of the stage 'posterior', 'pretrain' or 'warm_start'.
 
     Raises:
       ValueError: steps_per_chunk does not divide steps.
@@ -159,15 +151,6 @@ def chunks(config: ConfigDict, stage: str) -> int:
     if size < 1 or steps < 1 or steps % size:
         raise ValueError(f'config.{stage}.steps={steps}: must be a positive multiple of steps_per_chunk={size}')
     return steps // size
-
-
-class Finetuner(NamedTuple):
-    """How one algorithm finetunes: its Trainer in an environment, steps (iterations, decisions or updates) in a chunk,
-    and what makes its run this run (see checkpoint.Checkpoints)."""
-
-    trainer: Callable[[Env], Trainer]
-    steps_per_chunk: int
-    meta: dict[str, Any]
 
 
 def algorithms(config: ConfigDict) -> list[str]:
@@ -186,24 +169,6 @@ def algorithms(config: ConfigDict) -> list[str]:
         if names.count(name) > 1:
             raise ValueError(f'config.finetune.algorithm={asked!r}: {name} is there {names.count(name)} times')
     return names
-
-
-def finetuner(config: ConfigDict, name: str) -> Finetuner:
-    """The finetuner of that name, one of ALGORITHMS, with the config's settings.
-
-    Raises:
-      ValueError: settings that it refuses.
-    """
-    make, make_config, steps = ALGORITHMS[name]
-    bound = config.finetune.bound
-    reward = {'reward': config.finetune.reward} if config.finetune.reward else {}  # else the algorithm's own
-    with _named(config, name, 'finetune'):
-        of_algorithm = make_config(**reward, **_fields(config[name]))
-    return Finetuner(
-        trainer=lambda env: make(lambda policy: steer.steer(env, policy, bound), of_algorithm),
-        steps_per_chunk=config[name][steps],
-        meta=describe(of_algorithm) | {'algorithm': name, 'bound': bound},
-    )
 
 
 def check(config: ConfigDict) -> None:
@@ -231,27 +196,11 @@ def check(config: ConfigDict) -> None:
         chunks(config, stage)
     ensemble(config)
     pretrain(config, policy(config, obs_size=1, action_size=1))
-    for name in algorithms(config):
-        finetuner(config, name)
-
-
-def check_horizon(config: ConfigDict, horizon: int) -> None:
-    """Refuses, before anything is trained, what dsrl_ppo would refuse in the last stage.
-
-    Args:
-      config: one that `check` has passed.
-      horizon: of the environment, in steps.
-
-    Raises:
-      ValueError: the minibatches do not divide the samples of a group.
-    """
-    if 'dsrl_ppo' in algorithms(config):
-        with _named(config, 'dsrl_ppo'):
-            PPOConfig(**_fields(config.dsrl_ppo)).group_samples(math.ceil(horizon / config.policy.chunk))
+    algorithms(config)
 
 
 @contextlib.contextmanager
-def _named(config: ConfigDict, *sections: str) -> Iterator[None]:
+def named(config: ConfigDict, *sections: str) -> Iterator[None]:
     """Refusals of the library's settings with the names that they have here: 'hidden=(0,): ...' becomes
     'config.posterior.hidden=(0,): ...', where posterior is the first of the sections to have a hidden."""
     try:
@@ -270,7 +219,8 @@ def _get(config: ConfigDict, name: str) -> Any:
     return config
 
 
-def _fields(section: ConfigDict, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def fields(section: ConfigDict, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A section's settings, without those to be left out."""
     return {name: value for name, value in section.items() if name not in leave_out}
 
 

@@ -25,11 +25,15 @@ class Learning(NamedTuple):
       windows: the demonstrations, normalised, numpy.
       normaliser: the scaling, which is stored with the policies.
       mask: (S, N), 1 at the steps of the seed's subset.
+      demos: as they were read.
+      path: their file.
     """
 
     windows: windows.Windows
     normaliser: normaliser.Normaliser
     mask: np.ndarray
+    demos: Demos
+    path: str
 
 
 def demonstrations(point: Point) -> Demos:
@@ -37,7 +41,7 @@ def demonstrations(point: Point) -> Demos:
     config, env = point.config, point.env
     point.progress.stage('demonstrations')
     bound = config.action_bound or None
-    path = config.demos or str(point.directory / 'demos.hdf5')
+    path = path_of(point)
     if not config.demos and not (point.directory / 'demos.hdf5').exists():
         record(path, config, env, point.key('record'), point.progress)
     demos = data.load(path, _names(config.obs_keys), config.mask or None, bound)
@@ -54,6 +58,11 @@ def demonstrations(point: Point) -> Demos:
     who = f'by {count} operator{"s" * (count > 1)}' if any(demos.operators) else 'operators unknown'
     point.progress.say(f'{demos.episodes} episodes, {len(demos.obs)} steps, {who}; {path}')
     return demos
+
+
+def path_of(point: Point) -> str:
+    """The file of the point's demonstrations."""
+    return point.config.demos or str(point.directory / 'demos.hdf5')
 
 
 def record(path: str, config: ConfigDict, env: Env, key: jax.Array, progress: Progress) -> None:
@@ -108,4 +117,4 @@ def prepare(point: Point, demos: Demos) -> Learning:
     keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
     masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
     cut = windows.windows(demos, scaling, point.config.policy.chunk)
-    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]))
+    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]), demos, path_of(point))

@@ -4,37 +4,83 @@ The last stage of a point, once for every algorithm; all of them begin from the 
 """
 
 import contextlib
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from launch import config as settings
+from launch import finetuners, offline
+from launch.demonstrations import Learning
 from launch.evaluation import evaluator, result_rows, success
+from launch.finetuners import Finetuner, Start
 from launch.point import Point
-from postbc_jax import checkpoint, loop, metrics, parallel
+from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
+from postbc_jax.finetune.iql import IQLData, iql
 from postbc_jax.policies import Policy
 
 
-def finetune(point: Point, labels: list[dict], policies: Policy, untouched: list[dict]) -> None:
-    """Finetunes every policy from every finetuning seed with every algorithm."""
+class Population(NamedTuple):
+    """Every policy from every finetuning seed.
+
+    Attributes:
+      of_learner: (L,), each one's policy.
+      rows: each one's columns.
+      mesh: the devices' axes.
+      keys: of finetuning, (padded L,): the arms of a seed finetune with the same random numbers ...
+      test_keys: ... and are judged on the same episodes.
+      policies: (padded L, ...), on the mesh.
+    """
+
+    of_learner: np.ndarray
+    rows: list[dict]
+    mesh: jax.sharding.Mesh
+    keys: jax.Array
+    test_keys: jax.Array
+    policies: Policy
+
+
+def finetune(
+    point: Point, learning: Learning | None, labels: list[dict], policies: Policy, untouched: list[dict]
+) -> None:
+    """Finetunes every policy from every finetuning seed with every algorithm.
+
+    Args:
+      point: the point.
+      learning: its demonstrations; None where the policies came without.
+      labels, policies: of the pretrained policies, (L, ...).
+      untouched: their rows of results.
+
+    Raises:
+      loop.Preempted, ValueError: as pipeline.run.
+    """
     algorithms = settings.algorithms(point.config)
     if not algorithms:
         point.progress.stage('finetune')
         point.progress.say('none asked for')
     for algorithm in algorithms:
         point.progress.stage(algorithm)
-        _finetune(point, algorithm, labels, policies, untouched)
+        _finetune(point, algorithm, learning, labels, policies, untouched)
 
 
-def _finetune(point: Point, algorithm: str, labels: list[dict], policies: Policy, untouched: list[dict]) -> None:
+def _finetune(
+    point: Point,
+    algorithm: str,
+    learning: Learning | None,
+    labels: list[dict],
+    policies: Policy,
+    untouched: list[dict],
+) -> None:
     """One population; its curve goes to results.jsonl, its policies to policies/ALGORITHM."""
     config = point.config
-    finetuner = settings.finetuner(config, algorithm)
-    population = [(i, seed) for i in range(len(labels)) for seed in range(config.finetune.seeds)]
-    rows = [labels[i] | {'finetune': algorithm, 'finetune_seed': seed} for i, seed in population]
-    trainer = finetuner.trainer(point.env)
-    mesh = parallel.mesh(len(population), divides=[*trainer.rows, config.evaluate.episodes])
+    finetuner = finetuners.finetuner(config, algorithm)
+    warm = bool(config.warm_start.steps and finetuner.critic_action)
+    trainer = finetuner.trainer(point.env, warm)
+    everyone = _population(point, algorithm, labels, policies, [*trainer.rows, config.evaluate.episodes])
+    mesh, rows = everyone.mesh, everyone.rows
+    critics, spent = _warm_start(point, finetuner, everyone, learning) if warm else (None, 0)
+    start = _start(point, finetuner, everyone, learning, critics)
     stage = loop.Stage(
         name=algorithm,
         trainer=parallel.population(trainer, mesh),
@@ -43,28 +89,106 @@ def _finetune(point: Point, algorithm: str, labels: list[dict], policies: Policy
         chunks=config.finetune.chunks,
         steps_per_chunk=finetuner.steps_per_chunk,
         directory=point.directory / 'checkpoints' / algorithm,
-        meta=finetuner.meta,
+        meta=finetuner.meta | ({'warm_start': config.warm_start.to_dict()} if warm else {}),
     )
-    # Paired: the arms of a seed finetune with the same random numbers, and are judged on the same episodes.
-    pairs = [labels[i]['seed'] * 1_000_003 + seed for i, seed in population]
-    keys = parallel.learner_keys(point.key('finetune'), pairs, mesh)
-    test_keys = parallel.learner_keys(point.key('evaluate'), [labels[i]['seed'] for i, _ in population], mesh)
-    of_learner = np.array([i for i, _ in population])
-    frozen = parallel.shard(jax.tree.map(lambda x: x[of_learner], policies), mesh, P(parallel.LEARNER))
     rollouts = evaluator(point, mesh)
 
     def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> list[dict]:
         if chunk == 0:  # the untouched policy, measured with noise ~ N(0, I): the actor's mode is another policy
-            return [untouched[i] | row for (i, _), row in zip(population, rows, strict=True)]
-        columns = [
-            point.columns(**row, env_steps=int(steps)) for row, steps in zip(rows, values['env_steps'], strict=True)
-        ]
-        return result_rows(point, rollouts(stage.trainer.policy(state, frozen), test_keys), columns)
+            return [untouched[i] | row for i, row in zip(everyone.of_learner, rows, strict=True)]
+        steps = values['env_steps'] + spent
+        columns = [point.columns(**row, env_steps=int(n)) for row, n in zip(rows, steps, strict=True)]
+        return result_rows(point, rollouts(stage.trainer.policy(state, start), everyone.test_keys), columns)
 
     with contextlib.closing(metrics.JsonLines(point.directory / 'results.jsonl')) as results:
-        outcome = point.run(stage, keys, frozen, results=results, after_chunk=after_chunk)
-    finetuned = stage.trainer.policy(outcome.state, frozen)
-    checkpoint.save_policy(point.directory / 'policies' / algorithm, finetuned, rows)
+        outcome = point.run(stage, everyone.keys, start, results=results, after_chunk=after_chunk)
+    finetuned = stage.trainer.policy(outcome.state, start)
+    checkpoint.save_policy(point.directory / 'policies' / algorithm, finetuned, rows, point.about())
+    if algorithm == 'best_of_n':
+        _sweep_candidates(point, everyone, finetuned)
     written = metrics.read(point.directory / 'results.jsonl')
     last = [row for row in written if row.get('stage') == algorithm and row['chunk'] == config.finetune.chunks]
     point.progress.say(success(last))
+
+
+def _population(point: Point, algorithm: str, labels: list[dict], policies: Policy, divides: list[int]) -> Population:
+    pairs = [(i, seed) for i in range(len(labels)) for seed in range(point.config.finetune.seeds)]
+    mesh = parallel.mesh(len(pairs), divides=divides)
+    of_learner = np.array([i for i, _ in pairs])
+    seeds = [labels[i]['seed'] for i in of_learner]
+    together = [seed * 1_000_003 + finetune_seed for seed, (_, finetune_seed) in zip(seeds, pairs, strict=True)]
+    return Population(
+        of_learner=of_learner,
+        rows=[labels[i] | {'finetune': algorithm, 'finetune_seed': seed} for i, seed in pairs],
+        mesh=mesh,
+        keys=parallel.learner_keys(point.key('finetune'), together, mesh),
+        test_keys=parallel.learner_keys(point.key('evaluate'), seeds, mesh),
+        policies=parallel.shard(jax.tree.map(lambda x: x[of_learner], policies), mesh, P(parallel.LEARNER)),
+    )
+
+
+def _start(point: Point, finetuner: Finetuner, everyone: Population, learning: Learning | None, critics: Any) -> Any:
+    """What the population's trainer calls data."""
+    mesh, policies = everyone.mesh, everyone.policies
+    if finetuner.meta['algorithm'] == 'best_of_n':
+        path = point.config.best_of_n.rollouts
+        given = offline.logged(point, path, policies, finetuner.config) if path else None
+        return IQLData(policies, parallel.shard(given, mesh))
+    known = None
+    if getattr(finetuner.config, 'offline_share', 0):
+        known = offline.of_learners(
+            point, learning, everyone.rows, policies, finetuner.config, finetuner.critic_action, mesh
+        )
+    return Start(policies, known, critics)
+
+
+def _warm_start(
+    point: Point, finetuner: Finetuner, everyone: Population, learning: Learning | None
+) -> tuple[Any, np.ndarray]:
+    """Critics (padded L, ...) fitted to the policy's own rollouts, and to its demonstrations where Q reads chunks, and
+    the environment steps (L,) that took."""
+    iql_config, chunks = finetuners.warm_start(point.config, finetuner)
+    trainer, mesh = iql(lambda data: point.env, iql_config), everyone.mesh
+    given = mask = None
+    if learning is not None and finetuner.critic_action == 'chunk':
+        given = parallel.shard(offline.demonstrated(learning, everyone.policies, iql_config), mesh)
+        mask = parallel.shard(
+            learning.mask[[row['seed'] for row in everyone.rows]].astype(np.float32), mesh, P(parallel.LEARNER)
+        )
+    known = IQLData(everyone.policies, given, mask)
+    name = f'{finetuner.meta["algorithm"]}_critics'
+    stage = loop.Stage(
+        name=name,
+        trainer=parallel.population(trainer, mesh),
+        mesh=mesh,
+        labels=everyone.rows,
+        chunks=chunks,
+        steps_per_chunk=iql_config.steps_per_chunk,
+        directory=point.directory / 'checkpoints' / name,
+        meta=settings.describe(iql_config),
+    )
+    state = point.run(stage, everyone.keys, known).state
+    spent = parallel.gather(state.env_steps, len(everyone.rows))
+    point.progress.note(f'note: {name}: fitted, {int(np.mean(spent))} environment steps each')
+    return state.params, spent
+
+
+def _sweep_candidates(point: Point, everyone: Population, policies: Any) -> None:
+    """candidates.jsonl: success with every number of candidates, on the same episodes."""
+    numbers = tuple(point.config.best_of_n.numbers)
+    if not numbers or (point.directory / 'candidates.jsonl').exists():
+        return
+    episodes = point.config.evaluate.episodes
+    play = parallel.pmap(
+        lambda policy, key: evaluate.candidates(point.env, policy, key, episodes, numbers),
+        everyone.mesh,
+        (P(parallel.LEARNER), P(parallel.LEARNER)),
+        P(parallel.LEARNER, parallel.DATA),
+    )
+    found = parallel.gather(play(policies, everyone.test_keys), len(everyone.rows))
+    rates = [
+        point.columns(**row) | of_n
+        for row, success_, region in zip(everyone.rows, found['success'], found['region'], strict=True)
+        for of_n in evaluate.candidate_rates(success_, region, numbers, point.env.regions)
+    ]
+    point.write_rows('candidates.jsonl', rates)

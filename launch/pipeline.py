@@ -49,6 +49,7 @@ def run(point: Point, stage: str = '') -> None:
     if (point.directory / 'checkpoints').exists():
         point.progress.note(f'{point.directory}: begun before, goes on from its checkpoints')
     if stage == 'finetune' or point.config.init_from:
+        learning = None
         labels, policies = handover.receive(point)
     else:
         learning = prepare(point, demonstrations(point))
@@ -56,7 +57,7 @@ def run(point: Point, stage: str = '') -> None:
         labels, policies = fit_policies(point, learning, factors)
     untouched = evaluate_policies(point, labels, policies)
     if stage != 'pretrain':
-        finetune(point, labels, policies, untouched)
+        finetune(point, learning, labels, policies, untouched)
     point.write_json('done.json', {'stage': stage or 'finetune'})
 
 

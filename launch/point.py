@@ -17,7 +17,7 @@ from launch.progress import Progress
 from postbc_jax import atomic, loop, metrics
 
 # One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
-PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise')
+PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import errors, pipeline
+from launch import errors, finetuners, pipeline
 from launch.point import Point
 from launch.progress import Progress
 from launch.workdir import claim, directory_of
@@ -71,7 +71,7 @@ def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> t
             f'config.init_from={config.init_from}: --stage=pretrain trains its own policies: leave one of the two out'
         )
     env = settings.environment(config)
-    settings.check_horizon(config, env.horizon)
+    finetuners.check(config, env.horizon, stage)
     return config, env
 
 

@@ -50,7 +50,7 @@ def claim(directory: Path, config: ConfigDict) -> None:
     if (directory / 'policies' / 'pretrained').is_dir():  # of another run perhaps, which were evaluated here
         trained.add('pretrain')
     for name, old, new in changed:
-        if trained and not _open(name, old, new, trained & settings.ALGORITHMS.keys()):
+        if trained and not _open(name, old, new, trained.intersection(settings.ALGORITHMS)):
             raise ValueError(
                 f'{file}: this directory was begun with {name}={old!r}, not {new!r}: use the old value or another '
                 '--workdir'
@@ -72,7 +72,7 @@ def _open(name: str, old: Any, new: Any, begun: set[str]) -> bool:
         return new > old
     if name == 'finetune.algorithm':
         return begun <= {algorithm.strip() for algorithm in new.split(',')}
-    return section in settings.ALGORITHMS.keys() - begun or (section == 'finetune' and not begun)
+    return section in set(settings.ALGORITHMS) - begun or (section == 'finetune' and not begun)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
