@@ -33,5 +33,8 @@ class Policy:
 
     def decode(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
         """obs (O,), noise (T, A) -> the chunk (T, A) it stands for, in environment units."""
-        chunk = build(self.config).decode(self.params, self.normaliser.obs(obs), noise)
-        return self.normaliser.unnormalise_action(chunk)
+        return self.normaliser.unnormalise_action(self.decode_normalised(self.normaliser.obs(obs), noise))
+
+    def decode_normalised(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
+        """The same between the normaliser's two ends: obs (O,) normalised -> chunk (T, A) normalised."""
+        return build(self.config).decode(self.params, obs, noise)
