@@ -148,7 +148,7 @@ def make_dsrl_na() -> tuple[types.Trainer, Any]:
         policy_of=lambda data: data['policy'],
         offline=lambda data: data['known'],
     )
-    return trainer, {'policy': frozen_policies(), 'known': Transitions(obs, chunk, noise, -ends, ends, following)}
+    return trainer, {'policy': frozen_policies(), 'known': Transitions(obs, chunk, noise, -ends, ends, following, ends)}
 
 
 MAKE = {

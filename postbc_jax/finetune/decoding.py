@@ -5,10 +5,10 @@ Between policies and finetune: dsrl_na learns values of what it gives, invert fi
 
 import jax
 
-from postbc_jax.policies import Policy, build
+from postbc_jax.policies import Policy
 
 
 def decode(policy: Policy, obs: jax.Array, noise: jax.Array) -> jax.Array:
     """obs (O,) normalised and noise (T*A,) -> the chunk (T*A,), normalised."""
     config = policy.config
-    return build(config).decode(policy.params, obs, noise.reshape(config.chunk, config.action_size)).ravel()
+    return policy.decode_normalised(obs, noise.reshape(config.chunk, config.action_size)).ravel()

@@ -15,11 +15,12 @@ from brax.envs.base import Env
 from brax.training.types import Transition
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, critics
+from postbc_jax.finetune import actor, twin_critics
 from postbc_jax.finetune.off_policy import Learned, Method, Problem, off_policy
 from postbc_jax.finetune.off_policy_config import OffPolicyConfig
 from postbc_jax.finetune.sac import init_params, soft_updates
 from postbc_jax.finetune.transitions import Transitions
+from postbc_jax.networks import MLP
 from postbc_jax.policies import Policy
 from postbc_jax.types import Metrics, Params, Trainer
 
@@ -73,12 +74,12 @@ def dsrl_na(
       ValueError: an offline share without transitions; from init, critics of other shapes.
     """
     soft, distilling = optax.adam(config.learning_rate), optax.adam(config.learning_rate)
-    network = critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation)
 
     def init(keys, data, obs_size: int, actor_config: actor.ActorConfig) -> Learned:
         params = init_params(config, keys, obs_size, actor_config, initial_critics and initial_critics(data))
         key = jax.random.fold_in(keys[1], 1)
-        noise_critics = critics.init(network, key, obs_size, actor_config.noise_size)
+        noise_critics = twin_critics.init(network, key, obs_size, actor_config.noise_size)
         optimisers = {'soft': soft.init(params), 'noise_critics': distilling.init(noise_critics)}
         return Learned(params | {'noise_critics': noise_critics}, params['critics'], optimisers)
 
@@ -123,7 +124,7 @@ def dsrl_na(
 
 
 def distil(
-    network: critics.MLP,
+    network: MLP,
     optimiser: optax.GradientTransformation,
     noise_critics: Params,
     state: Any,
@@ -151,7 +152,7 @@ def distil(
     Returns:
       noise_critics, state, and means over the updates of noise_critic_loss and noise_q.
     """
-    both = jax.vmap(critics.values, in_axes=(None, None, 0, 0))
+    both = jax.vmap(twin_critics.values, in_axes=(None, None, 0, 0))
 
     def loss(params, obs, noise, aim):
         q = both(network, params, obs, noise)

@@ -179,7 +179,7 @@ def off_policy(
         return state, episodes.means(totals) | {'env_steps': state.env_steps}
 
     def draw_known(state: OffPolicyState, data: Any, actor_config: actor.ActorConfig, local: int) -> Transition:
-        """Rows of the fixed transitions: leaves (E, batches * known_share, ...)."""
+        """Rows of the fixed transitions, as often as they weigh: leaves (E, batches * known_share, ...)."""
         fixed = offline(data)
         table = Transition(
             observation=fixed.obs,
@@ -188,9 +188,15 @@ def off_policy(
             discount=fixed.discount,
             next_observation=fixed.next_obs,
         )
-        shape = (method.batches * known_share,)
+        total = jnp.cumsum(fixed.weight)
+        last = jnp.searchsorted(total, total[-1])  # the last row that counts, where rounding goes beyond it
+
+        def draw(key):
+            level = jax.random.uniform(key, (method.batches * known_share,)) * total[-1]
+            return jnp.minimum(jnp.searchsorted(total, level, side='right'), last)
+
         keys = parallel.row_keys(jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step), local)
-        rows = jax.vmap(lambda k: jax.random.randint(k, shape, 0, len(fixed.reward)))(keys)
+        rows = jax.vmap(draw)(keys)
         return jax.tree.map(lambda x: x[rows], table)
 
     def learn(state: OffPolicyState, data: Any) -> tuple[OffPolicyState, Metrics]:

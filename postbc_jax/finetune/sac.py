@@ -14,7 +14,7 @@ from brax.envs.base import Env
 from brax.training.types import Transition
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, critics, losses
+from postbc_jax.finetune import actor, losses, twin_critics
 from postbc_jax.finetune.off_policy import Learned, Method, Problem, off_policy
 from postbc_jax.finetune.off_policy_config import OffPolicyConfig
 from postbc_jax.finetune.transitions import Transitions
@@ -93,11 +93,11 @@ def init_params(
       ValueError: `initial` has other shapes than the critics.
     """
     actor_key, critic_key = keys
-    network = critics.network(config.hidden, config.activation)
-    fresh = critics.init(network, critic_key, obs_size, actor_config.noise_size)
+    network = twin_critics.network(config.hidden, config.activation)
+    fresh = twin_critics.init(network, critic_key, obs_size, actor_config.noise_size)
     return {
         'actor': actor.init(actor_config, actor_key, obs_size),
-        'critics': fresh if initial is None else critics.check(initial, fresh, config.section),
+        'critics': fresh if initial is None else twin_critics.check(initial, fresh, config.section),
         'log_temperature': jnp.log(jnp.float32(config.temperature)),
     }
 
@@ -127,7 +127,7 @@ def soft_updates(
     Returns:
       learned, and the metrics' means over the updates.
     """
-    network = critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation)
     bound = problem.actor.bound
 
     def loss(params: Params, target: Params, batch: Transition, normal: jax.Array):
@@ -137,13 +137,13 @@ def soft_updates(
         def example(t: Transition, normal_now: jax.Array, normal_next: jax.Array) -> Metrics:
             now = actor.draw(problem.actor, params['actor'], t.observation, normal_now)
             following = actor.draw(problem.actor, frozen['actor'], t.next_observation, normal_next)
-            q_next = critics.values(network, target, t.next_observation, read(t.next_observation, following.noise))
+            q_next = twin_critics.values(network, target, t.next_observation, read(t.next_observation, following.noise))
             discount = config.discount * t.discount
             aim = losses.soft_target(
                 t.reward, discount, q_next, following.log_prob, temperature, problem.low, problem.high
             )
-            q = critics.values(network, params['critics'], t.observation, t.action)
-            q_now = critics.values(network, climbed(frozen), t.observation, now.noise / bound)
+            q = twin_critics.values(network, params['critics'], t.observation, t.action)
+            q_now = twin_critics.values(network, climbed(frozen), t.observation, now.noise / bound)
             return {
                 'critic_loss': 0.5 * jnp.square(q - aim).sum(),
                 'policy_loss': losses.soft_policy(q_now, now.log_prob, temperature),

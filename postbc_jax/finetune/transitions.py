@@ -18,6 +18,7 @@ class Transitions:
       reward: (n,), over the steps of the chunk.
       discount: (n,), 0 where the task ended, else 1.
       next_obs: (n, O), after the chunk.
+      weight: (n,), how often a row counts: 0 for rows that hold nothing.
     """
 
     obs: jax.Array
@@ -26,3 +27,4 @@ class Transitions:
     reward: jax.Array
     discount: jax.Array
     next_obs: jax.Array
+    weight: jax.Array

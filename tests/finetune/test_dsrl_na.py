@@ -8,7 +8,7 @@ import pytest
 from brax.training.types import Transition
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, critics, sac
+from postbc_jax.finetune import actor, sac, twin_critics
 from postbc_jax.finetune.dsrl_na import NAConfig, distil, dsrl_na
 from postbc_jax.finetune.off_policy import Learned, Problem
 from tests.finetune import probes
@@ -30,9 +30,9 @@ CONFIG = NAConfig(
     target_entropy=-1.0,
     reward='env',
 )
-NETWORK = critics.network(CONFIG.hidden, CONFIG.activation)
+NETWORK = twin_critics.network(CONFIG.hidden, CONFIG.activation)
 ACTOR = actor.ActorConfig('squashed', 1, Probe.bound, CONFIG.hidden, CONFIG.activation)
-LINEAR = critics.network((), 'tanh')
+LINEAR = twin_critics.network((), 'tanh')
 
 
 def decode(kind, obs, noise):
@@ -63,10 +63,10 @@ def errors(params, kind):
         return decode(kind, obs, noise(obs))
 
     def of_chunk(obs):
-        return critics.values(NETWORK, params['critics'], obs, chunk(obs)).mean()
+        return twin_critics.values(NETWORK, params['critics'], obs, chunk(obs)).mean()
 
     def of_noise(obs):
-        return critics.values(NETWORK, params['noise_critics'], obs, noise(obs) / Probe.bound).mean()
+        return twin_critics.values(NETWORK, params['noise_critics'], obs, noise(obs) / Probe.bound).mean()
 
     return [probes.wrong(jax.jit(value), kind, jax.jit(chunk)) for value in (of_chunk, of_noise)]
 

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, critics
+from postbc_jax.finetune import actor, twin_critics
 from postbc_jax.finetune.dsrl_na import NAConfig, dsrl_na
 from postbc_jax.finetune.off_policy import Learned, Method, off_policy
 from postbc_jax.finetune.sac import SACConfig, sac
@@ -33,7 +33,7 @@ SHARED = {
     'reward': 'env',
 }
 MARK = 1000.0  # rewards of fixed transitions: MARK + row + offset of the learner
-ROWS = 37
+ROWS, WEIGHTLESS = 37, 5  # the first rows and the last hold nothing, the last but one counts twice
 NOWHERE = np.array([0.5, 3.0], np.float32)  # an observation that no probe makes
 
 
@@ -41,7 +41,8 @@ def marked(data):
     """Fixed transitions that can be told by their reward."""
     n = jnp.arange(ROWS, dtype=jnp.float32)
     obs, one = jnp.zeros((ROWS, 2)), jnp.ones((ROWS, 1))
-    return Transitions(obs, one, -one, MARK + n + data['offset'], jnp.zeros(ROWS), obs)
+    weight = (n >= WEIGHTLESS) * (1 + (n == ROWS - 2)) * (n != ROWS - 1)
+    return Transitions(obs, one, -one, MARK + n + data['offset'], jnp.zeros(ROWS), obs, weight)
 
 
 @functools.cache
@@ -60,8 +61,10 @@ def watcher(share: float):
             'least': shares.min(),
             'most': shares.max(),
             'rows': parallel.data_mean((row * normal[:, 0, :, 0]).sum()),  # which row met which draw
+            'smallest': jnp.where(fixed, row, ROWS).min(),
             'largest': row.max(),
-            'action': (batches.action * fixed[..., None]).sum() / jnp.maximum(fixed.sum(), 1),
+            'twice': (row == ROWS - 2).sum() / fixed.sum(),
+            'action': (batches.action * fixed[..., None]).sum() / fixed.sum(),
             'rings': parallel.data_mean((batches.observation * ~fixed[..., None]).sum()),
         }
         return learned, found
@@ -96,7 +99,14 @@ def test_every_batch_holds_the_share_exactly(share):
     np.testing.assert_array_equal(found['least'], np.float32(share))
     np.testing.assert_array_equal(found['most'], np.float32(share))
     np.testing.assert_array_equal(found['action'], np.float32(-0.5))  # what `known` makes of the noise
-    assert (found['largest'] <= ROWS - 1).all() and (found['largest'] > ROWS / 2).all()
+
+
+def test_rows_are_drawn_as_often_as_they_weigh():
+    """Metrics are the mean of two steps: with 144 rows a step both ends are met in each."""
+    _, found = run(watcher(0.75), two())
+    np.testing.assert_array_equal(found['smallest'], WEIGHTLESS)
+    np.testing.assert_array_equal(found['largest'], ROWS - 2)
+    np.testing.assert_allclose(found['twice'], 2 / 32, atol=0.04)
 
 
 def test_learners_of_one_seed_draw_the_same_rows_whatever_these_hold():
@@ -132,21 +142,23 @@ def test_learns_values_of_what_only_fixed_transitions_have(make, at):
     """Two rows at an observation that is never met; SAC knows them by their noise, DSRL-NA by their chunk."""
     chunk = np.array([[0.5], [-0.5]], np.float32)
     obs = np.stack([NOWHERE] * 2)
-    fixed = Transitions(obs, chunk, -chunk, np.array([1.0, -1.0], np.float32), np.zeros(2, np.float32), obs)
+    fixed = Transitions(
+        obs, chunk, -chunk, np.array([1.0, -1.0], np.float32), np.zeros(2, np.float32), obs, np.ones(2, np.float32)
+    )
     config = config_of(make, decisions_per_chunk=1600, offline_share=0.5)
     trainer = trainer_of(make, config, offline=lambda data: jax.tree.map(jnp.asarray, fixed))
     state, _ = run(parallel.population(trainer, on_mesh(two())[0]), two())
     params = jax.tree.map(lambda x: x[0], state.params['critics'])
-    network = critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation)
     for row in range(2):
-        q = critics.values(network, params, NOWHERE, getattr(fixed, at)[row])
+        q = twin_critics.values(network, params, NOWHERE, getattr(fixed, at)[row])
         np.testing.assert_allclose(q, fixed.reward[row], atol=0.1)
 
 
 @pytest.mark.parametrize('make', [sac, dsrl_na])
 def test_critics_and_targets_start_from_those_given(make):
     config = config_of(make)
-    given = critics.init(critics.network(config.hidden, config.activation), jax.random.key(7), 2, 1)
+    given = twin_critics.init(twin_critics.network(config.hidden, config.activation), jax.random.key(7), 2, 1)
     mesh, data = on_mesh(two())
     keys = parallel.learner_keys(jax.random.key(0), [0, 1], mesh)
     state = parallel.population(trainer_of(make, config, initial_critics=lambda data: given), mesh).init(keys, data)
@@ -157,7 +169,7 @@ def test_critics_and_targets_start_from_those_given(make):
 
 @pytest.mark.parametrize('make', [sac, dsrl_na])
 def test_refuses_critics_of_other_widths(make):
-    other = critics.init(critics.network((8,), 'tanh'), jax.random.key(7), 2, 1)
+    other = twin_critics.init(twin_critics.network((8,), 'tanh'), jax.random.key(7), 2, 1)
     trainer = trainer_of(make, config_of(make), initial_critics=lambda data: other)
     with pytest.raises(ValueError, match=r'dsrl_\w+\.hidden: the critics to start from have .* of shape \(2, 8\)'):
         run(parallel.population(trainer, on_mesh(two())[0]), two())

@@ -1,4 +1,4 @@
-"""Critics of the off-policy finetuners: two values of an observation and an action, for ONE of each.
+"""Twin critics: two values of ONE observation and action, of which the least is taken where too high would do harm.
 
 Finetuning's learned part beside actor: sac and dsrl_na train them.
 """
