@@ -18,6 +18,7 @@ from postbc_jax.checkpoint import Checkpoints
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
 from postbc_jax.envs.gate import Gate
+from postbc_jax.finetune.iql import IQLConfig, IQLData, iql
 from postbc_jax.finetune.ppo import PPOConfig, ppo
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.finetune.steer import steer
@@ -98,7 +99,21 @@ def make_sac() -> tuple[types.Trainer, Any]:
     return sac(steered, config), frozen_policies()
 
 
-MAKE = {'ensemble': make_ensemble, 'pretrain': make_pretrain, 'dsrl_ppo': make_ppo, 'dsrl_sac': make_sac}
+def make_iql() -> tuple[types.Trainer, Any]:
+    """Four updates a chunk, after a warm-up of two calls of 8 episodes."""
+    config = IQLConfig(
+        steps_per_chunk=4, episodes=16, episodes_per_chunk=8, hidden=(8,), batch_size=16, learning_rate=RATE
+    )
+    return iql(lambda data: Gate(), config), IQLData(frozen_policies())
+
+
+MAKE = {
+    'ensemble': make_ensemble,
+    'pretrain': make_pretrain,
+    'dsrl_ppo': make_ppo,
+    'dsrl_sac': make_sac,
+    'best_of_n': make_iql,
+}
 
 
 class Population:
