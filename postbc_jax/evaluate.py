@@ -1,11 +1,11 @@
 """Evaluation: batched rollouts of one policy in one scan, and what the report needs of them.
 
-Last before the report; reads an environment and a policy of any stage. `rollouts` and `coverage` are for ONE learner
-and run inside parallel.pmap (out_specs P('learner', 'data')); `success_rates` and `pass_at_n` read their gathered
-results, one learner's at a time, on the host.
+Last before the report; reads an environment and a policy of any stage. `rollouts`, `candidates` and `coverage` are for
+ONE learner and run inside parallel.pmap (out_specs P('learner', 'data')); `success_rates`, `candidate_rates` and
+`pass_at_n` read their gathered results, one learner's at a time, on the host.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,10 +14,7 @@ import numpy as np
 from brax.envs.base import Env
 
 from postbc_jax import parallel, stats
-from postbc_jax.envs.chunks import PlayChunks
-
-# (obs (O,), key) -> (chunk (T, A), extras): Policy, SteeredPolicy, or any function.
-Acting = Callable[[jax.Array, jax.Array], tuple[jax.Array, Any]]
+from postbc_jax.envs.rollout import Acting, chunked, play_all, start_and_play
 
 
 def rollouts(env: Env, policy: Acting, key: jax.Array, episodes: int) -> dict[str, jax.Array]:
@@ -41,7 +38,27 @@ def rollouts(env: Env, policy: Acting, key: jax.Array, episodes: int) -> dict[st
       ValueError: episodes < 1 or not divisible, or the policy's chunk does not fit the environment.
     """
     keys = parallel.row_keys(key, _local('episodes', episodes))
-    return _play_all(env, policy, *jax.vmap(_start_and_play)(keys))
+    return play_all(chunked(env, policy), policy, *jax.vmap(start_and_play)(keys))[0]
+
+
+def candidates(env: Env, policy: Any, key: jax.Array, episodes: int, numbers: Sequence[int]) -> dict[str, jax.Array]:
+    """Plays the same episodes with every number of candidates: `rollouts` of policy.replace(candidates=N) for each N.
+
+    Paired: the keys are the same, and the draws of a BestOfNPolicy are nested in N. See `candidate_rates`.
+
+    Args:
+      env, key, episodes: as for `rollouts`.
+      policy: a struct with a static field `candidates`.
+      numbers: the N.
+
+    Returns:
+      As `rollouts`, each (n / devices, len(numbers)).
+
+    Raises:
+      ValueError: as for `rollouts`.
+    """
+    played = [rollouts(env, policy.replace(candidates=n), key, episodes) for n in numbers]
+    return jax.tree.map(lambda *columns: jnp.stack(columns, axis=-1), *played)
 
 
 def coverage(env: Env, policy: Acting, key: jax.Array, starts: int, rollouts: int) -> dict[str, jax.Array]:
@@ -64,12 +81,12 @@ def coverage(env: Env, policy: Acting, key: jax.Array, starts: int, rollouts: in
         raise ValueError(f'evaluate: rollouts={rollouts} must be at least 1')
 
     def attempts(key):
-        start, play = _start_and_play(key)
+        start, play = start_and_play(key)
         copy = jax.vmap(lambda j: (start, jax.random.fold_in(play, j)))
         return copy(jnp.arange(rollouts))
 
     keys = jax.vmap(attempts)(parallel.row_keys(key, _local('starts', starts)))
-    played = _play_all(env, policy, *(k.reshape(-1) for k in keys))
+    played, _ = play_all(chunked(env, policy), policy, *(k.reshape(-1) for k in keys))
     success, region = (played[name].reshape(-1, rollouts) for name in ('success', 'region'))
     return {'successes': jnp.sum(success, axis=1).astype(jnp.int32), 'region': region[:, 0]}
 
@@ -82,6 +99,20 @@ def success_rates(success: np.ndarray, region: np.ndarray, regions: Sequence[str
     success, region = np.asarray(success, float), np.asarray(region)
     by_region = {name: float(success[chosen].mean()) for name, chosen in _regions(region, regions)}
     return {'success_rate': float(success.mean()), 'episodes': len(success), 'regions': by_region}
+
+
+def candidate_rates(
+    success: np.ndarray, region: np.ndarray, numbers: Sequence[int], regions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The columns of a results row for each number of candidates, {n: N} and those of `success_rates`.
+
+    Args:
+      success, region: (n, len(numbers)), from `candidates`.
+      numbers: the N.
+      regions: names of the regions.
+    """
+    columns = zip(numbers, np.asarray(success).T, np.asarray(region).T, strict=True)
+    return [{'n': n} | success_rates(of_n, started, regions) for n, of_n, started in columns]
 
 
 def pass_at_n(
@@ -124,43 +155,3 @@ def _local(name: str, rows: int) -> int:
     if rows < 1:
         raise ValueError(f'evaluate: {name}={rows} must be at least 1')
     return parallel.local_rows(rows)
-
-
-def _chunked(env: Env, policy: Acting) -> PlayChunks:
-    obs = jax.ShapeDtypeStruct((env.observation_size,), jnp.float32)
-    chunk, _ = jax.eval_shape(policy, obs, jax.eval_shape(lambda: jax.random.key(0)))
-    if len(chunk.shape) != 2 or chunk.shape[1] != env.action_size:
-        raise ValueError(
-            f'evaluate: the policy gives chunks {chunk.shape}, the environment takes (T, {env.action_size})'
-        )
-    return PlayChunks(env, chunk.shape[0])
-
-
-def _play_all(env: Env, policy: Acting, starts: jax.Array, plays: jax.Array) -> dict[str, jax.Array]:
-    """Episodes with these keys (n,): all at once, or as many as a simulator on the host can step at once."""
-    env = _chunked(env, policy)
-    at_once = env.at_once if hasattr(env, 'at_once') else len(starts)
-    return jax.lax.map(lambda keys: _episode(env, policy, *keys), (starts, plays), batch_size=at_once)
-
-
-def _start_and_play(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Keys of an episode's start and of all that follows."""
-    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-
-
-def _episode(env: PlayChunks, policy: Acting, start: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
-    """One episode. A finished one plays nothing more, so its last state is that of its end."""
-    state = env.reset(jax.random.key_data(start))
-    region = state.info['region'] if 'region' in state.info else jnp.int32(0)
-    dynamics, draws = _start_and_play(key)
-    if hasattr(env, 'reseed'):
-        state = env.reseed(state, jax.random.key_data(dynamics))
-
-    def decide(carry, t):
-        state, steps = carry
-        chunk, _ = policy(state.obs, jax.random.fold_in(draws, t))
-        state = env.step(state, chunk.ravel())
-        return (state, steps + state.info['played']), None
-
-    (state, steps), _ = jax.lax.scan(decide, (state, jnp.int32(0)), jnp.arange(env.horizon))
-    return {'success': state.metrics['success'].astype(jnp.float32), 'region': region, 'steps': steps}

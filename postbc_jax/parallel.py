@@ -229,11 +229,16 @@ def local_rows(rows: int) -> int:
     return rows // shards
 
 
-def row_keys(key: jax.Array, local: int) -> jax.Array:
+def row_keys(key: jax.Array, local: int, first: int | jax.Array = 0) -> jax.Array:
     """Inside pmap: keys (local,) of this device's rows, by their logical index, so that the numbers drawn do not
-    depend on how many devices share the rows."""
-    first = jax.lax.axis_index(DATA) * local
+    depend on how many devices share the rows. `first` is the index of the first row over all devices."""
+    first = first + jax.lax.axis_index(DATA) * local
     return jax.vmap(lambda i: jax.random.fold_in(key, first + i))(jnp.arange(local))
+
+
+def data_gather(tree: Any) -> Any:
+    """Inside pmap: the rows (local, ...) of all devices that share one learner's, in logical order, on each of them."""
+    return tree if jax.lax.axis_size(DATA) == 1 else jax.lax.all_gather(tree, DATA, tiled=True)
 
 
 def data_mean(tree: Any) -> Any:

@@ -23,6 +23,7 @@ from postbc_jax.finetune.decoding import decode
 from postbc_jax.finetune.dppo import DPPOConfig, dppo
 from postbc_jax.finetune.dsrl_na import NAConfig, dsrl_na
 from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
+from postbc_jax.finetune.iql import IQLConfig, IQLData, iql
 from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.finetune.steer import steer
@@ -151,6 +152,14 @@ def make_dsrl_na() -> tuple[types.Trainer, Any]:
     return trainer, {'policy': frozen_policies(), 'known': Transitions(obs, chunk, noise, -ends, ends, following, ends)}
 
 
+def make_iql() -> tuple[types.Trainer, Any]:
+    """Four updates a chunk, after a warm-up of two calls of 8 episodes."""
+    config = IQLConfig(
+        steps_per_chunk=4, episodes=16, episodes_per_chunk=8, hidden=(8,), batch_size=16, learning_rate=RATE
+    )
+    return iql(lambda data: Gate(), config), IQLData(frozen_policies())
+
+
 MAKE = {
     'ensemble': make_ensemble,
     'pretrain': make_pretrain,
@@ -158,6 +167,7 @@ MAKE = {
     'dppo': make_dppo,
     'dsrl_sac': make_sac,
     'dsrl_na': make_dsrl_na,
+    'best_of_n': make_iql,
 }
 
 

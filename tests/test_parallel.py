@@ -118,17 +118,16 @@ def check_learner_keys_follow_the_index():
 
 def check_row_keys_do_not_depend_on_the_mesh():
     def draw(key):
-        return jax.vmap(jax.random.uniform)(parallel.row_keys(key, parallel.local_rows(BATCH)))
+        mine = jax.vmap(jax.random.uniform)(parallel.row_keys(key, parallel.local_rows(BATCH), first=3))
+        return mine, parallel.data_gather(mine)
 
-    expected = [
-        [jax.random.uniform(jax.random.fold_in(jax.random.fold_in(jax.random.key(2), i), row)) for row in range(BATCH)]
-        for i in range(2)
-    ]
+    keys = [jax.random.fold_in(jax.random.key(2), i) for i in range(2)]
+    expected = [[jax.random.uniform(jax.random.fold_in(key, 3 + row)) for row in range(BATCH)] for key in keys]
     for devices, learners in ((1, 2), (2, 1), (4, 2), (8, 2), (8, 1)):
         mesh = parallel.mesh(learners, jax.devices()[:devices])
         keys = parallel.learner_keys(jax.random.key(2), range(learners), mesh)
-        drawn = parallel.pmap(draw, mesh, (P('learner'),), P('learner', 'data'))(keys)
-        np.testing.assert_array_equal(drawn, np.asarray(expected)[:learners])
+        drawn = parallel.pmap(draw, mesh, (P('learner'),), (P('learner', 'data'), P('learner')))(keys)
+        np.testing.assert_array_equal(drawn, [np.asarray(expected)[:learners]] * 2)
 
 
 def check_rows_that_cannot_be_split_are_refused():

@@ -1,6 +1,6 @@
 """Losses of reinforcement learning: pure numerics on one example, batched by the trainers with vmap.
 
-Used by ppo and sac. Names follow rlax: r_t, discount_t, v_t.
+Used by ppo, sac and iql. Names follow rlax: r_t, discount_t, v_t.
 """
 
 import chex
@@ -37,6 +37,32 @@ def kl_estimate(log_prob: jax.Array, old_log_prob: jax.Array) -> jax.Array:
     return jnp.expm1(log_ratio) - log_ratio
 
 
+def expectile(error: jax.Array, expectile: float) -> jax.Array:
+    """IQL's asymmetric square (arXiv 2110.06169, Eq. 4): |tau - 1(e < 0)| e^2.
+
+    Its minimiser over v of e = x - v is the tau-expectile of x: the mean at .5, towards the greatest x at 1.
+
+    Args:
+      error: scalar, e.
+      expectile: tau in (0, 1).
+    """
+    chex.assert_rank(error, 0)
+    return jnp.where(error < 0, 1 - expectile, expectile) * jnp.square(error)
+
+
+def value_target(r_t: jax.Array, discount_t: jax.Array, v_t: jax.Array, low: float, high: float) -> jax.Array:
+    """One step's target, kept inside what a return can be: clip(r_t + discount_t v_t, low, high), without gradient.
+
+    Args:
+      r_t: scalar, the reward.
+      discount_t: scalar, the discount; 0 where the step was terminal.
+      v_t: scalar, the value that follows.
+      low, high: bounds of a return.
+    """
+    chex.assert_rank([r_t, discount_t, v_t], 0)
+    return jax.lax.stop_gradient(jnp.clip(r_t + discount_t * v_t, low, high))
+
+
 def soft_target(
     r_t: jax.Array,
     discount_t: jax.Array,
@@ -59,8 +85,7 @@ def soft_target(
       low, high: bounds of a return, with a margin.
     """
     chex.assert_rank([r_t, discount_t, q_t, log_prob_t, temperature], [0, 0, 1, 0, 0])
-    v_t = jnp.min(q_t) - temperature * log_prob_t
-    return jax.lax.stop_gradient(jnp.clip(r_t + discount_t * v_t, low, high))
+    return value_target(r_t, discount_t, jnp.min(q_t) - temperature * log_prob_t, low, high)
 
 
 def soft_policy(q_t: jax.Array, log_prob_t: jax.Array, temperature: jax.Array) -> jax.Array:

@@ -6,6 +6,8 @@ Sits between the environment (or steer) and the trainers, below the vectorising 
 import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 
+from postbc_jax.types import Array
+
 REWARDS = ('success', 'success_minus_one', 'env')
 
 
@@ -31,20 +33,40 @@ class Reward(Wrapper):
     def step(self, state: State, action) -> State:
         """action: whatever the environment takes."""
         state = self.env.step(state, action)
-        if self.kind == 'env':
-            return state
-        success = state.metrics['success']
-        if self.kind == 'success':
-            return state.replace(reward=success)
-        reward = success - jnp.asarray(state.info.get('played', 1), success.dtype)
-        forever = self.discount * _chunk(self.env) / (1 - self.discount)
-        return state.replace(reward=reward - state.done * (1 - success) * forever)
+        # An attempt that a simulator cut was not spoilt: it is a time-out.
+        ended = state.done * (1 - state.info.get('truncated', 0))
+        success, played = state.metrics['success'], state.info.get('played', 1)
+        chunk = _chunk(self.env)
+        return state.replace(reward=of_decision(self.kind, self.discount, chunk, state.reward, success, ended, played))
+
+
+def of_decision(kind: str, discount: float, chunk: int, reward: Array, success: Array, ended: Array, played: Array):
+    """What decisions earn, as Reward says.
+
+    Args:
+      kind, discount: as Reward's.
+      chunk: T.
+      reward: the environment's own, summed over the steps played.
+      success, ended: in {0, 1}: it succeeded; it ended, in whatever way but a time-out.
+      played: steps of it.
+    """
+    if kind == 'env':
+        return reward
+    if kind == 'success':
+        return success
+    forever = discount * chunk / (1 - discount)
+    return success - played - ended * (1 - success) * forever
 
 
 def return_bounds(env: Env, kind: str, discount: float) -> tuple[float, float]:
-    """The least and greatest return that the reward allows: [-T/(1-discount), 0], [0, 1], or nothing known."""
+    """The least and greatest return that the reward allows in an environment, see chunk_bounds."""
+    return chunk_bounds(_chunk(env), kind, discount)
+
+
+def chunk_bounds(chunk: int, kind: str, discount: float) -> tuple[float, float]:
+    """The least and greatest return of chunks of T: [-T/(1-discount), 0], [0, 1], or nothing known."""
     if kind == 'success_minus_one':
-        return -_chunk(env) / (1 - discount), 0.0
+        return -chunk / (1 - discount), 0.0
     return (0.0, 1.0) if kind == 'success' else (-jnp.inf, jnp.inf)
 
 

@@ -1,6 +1,6 @@
 """Twin critics: two values of ONE observation and action, of which the least is taken where too high would do harm.
 
-Finetuning's learned part beside actor: sac and dsrl_na train them.
+Finetuning's learned part beside actor: sac and dsrl_na train them, iql fits them.
 """
 
 import jax
@@ -10,9 +10,9 @@ from postbc_jax.networks import MLP
 from postbc_jax.types import Params
 
 
-def network(hidden: tuple[int, ...], activation: str) -> MLP:
-    """One critic: (O + D,) -> (1,), with LayerNorm, which keeps many updates a step from diverging."""
-    return MLP(hidden, 1, activation, layer_norm=True)
+def network(hidden: tuple[int, ...], activation: str, layer_norm: bool = True) -> MLP:
+    """One critic: (O + D,) -> (1,). LayerNorm keeps many updates a step from diverging."""
+    return MLP(hidden, 1, activation, layer_norm=layer_norm)
 
 
 def init(critic: MLP, key: jax.Array, obs_size: int, action_size: int) -> Params:

@@ -39,6 +39,29 @@ def test_denoising_discounts_leave_the_last_step_whole():
     np.testing.assert_allclose(losses.denoising_discounts(0.9, 3), [0.81, 0.9, 1.0], rtol=1e-6)
 
 
+@pytest.mark.parametrize(('error', 'expected'), [(2.0, 3.6), (-2.0, 0.4), (0.0, 0.0)])
+def test_expectile_by_hand(error, expected):
+    np.testing.assert_allclose(losses.expectile(jnp.float32(error), 0.9), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('tau', [0.5, 0.7, 0.9])
+def test_expectile_is_least_at_the_expectile(tau):
+    """Of a coin that pays 1 with chance p = .3: tau p / (tau p + (1 - tau)(1 - p))."""
+    v = jnp.linspace(0.0, 1.0, 1001)
+    loss = 0.3 * jax.vmap(lambda v: losses.expectile(1 - v, tau))(v) + 0.7 * jax.vmap(
+        lambda v: losses.expectile(-v, tau)
+    )(v)
+    np.testing.assert_allclose(v[jnp.argmin(loss)], tau * 0.3 / (tau * 0.3 + (1 - tau) * 0.7), atol=2e-3)
+
+
+def test_value_target_is_clipped_and_has_no_gradient():
+    def target(v):
+        return losses.value_target(jnp.float32(1.0), jnp.float32(0.9), v, -3.0, 3.0)
+
+    np.testing.assert_allclose([target(jnp.float32(v)) for v in (1.0, 5.0, -9.0)], [1.9, 3.0, -3.0], rtol=1e-6)
+    assert jax.grad(target)(jnp.float32(1.0)) == 0.0
+
+
 @pytest.mark.parametrize(('low', 'high', 'expected'), [(-10.0, 10.0, 2.89), (-10.0, 2.5, 2.5), (3.0, 10.0, 3.0)])
 def test_soft_target_by_hand(low, high, expected):
     scalars = [jnp.float32(x) for x in (1.0, 0.9, -0.5, 0.2)]
