@@ -188,7 +188,10 @@ def _unfinished(section: Section, points: list[Point]) -> list[str]:
         return notes
     for point in points:
         chunks = flatten_dict(point.config, sep='.').get('finetune.chunks')
-        done = len(next(iter(section.curves.values())).steps) - 1
+        mine = [row for row in point.results if row['finetune'] == section.algorithm]
+        # Evaluations, not points of the curve: best_of_n plays nothing between them.
+        done = max((row.get('chunk', -1) for row in mine), default=-1)
+        done = done if done >= 0 else len(next(iter(section.curves.values())).steps) - 1
         if isinstance(chunks, int) and done < chunks:
             notes.append(f'{section.title}: finetuning has been evaluated {done} of {chunks} times: not finished')
             break

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from postbc_jax.types import Metrics
+# A chunk is made again where its rms error is at most this: the noise that a pretrained policy plays where it is sure.
+NEAR = 0.05
 
 
 class Inverse(NamedTuple):
@@ -77,11 +78,3 @@ def invert(
         return best._replace(error=jnp.sqrt(best.error))
 
     return jax.lax.map(row, (jnp.arange(len(obs)), obs, chunk), batch_size=min(rows, len(obs)))
-
-
-def summary(inverse: Inverse, tolerance: float = 0.05) -> Metrics:
-    """inverse_error, the mean rms error, and inverse_share of rows whose chunk is made again within `tolerance`.
-
-    .05 of the demonstrated range is the noise that a pretrained policy plays where it is sure.
-    """
-    return {'inverse_error': inverse.error.mean(), 'inverse_share': jnp.mean(inverse.error <= tolerance)}

@@ -41,10 +41,6 @@ def test_noise_beyond_the_bound_gets_the_nearest_chunk(obs):
     np.testing.assert_allclose(found.noise, nearest, atol=1e-2)
     error = np.sqrt(np.mean((0.5 * (nearest - noise)) ** 2, axis=1))
     np.testing.assert_allclose(found.error, error, atol=2e-3)
-    summary = invert.summary(found, tolerance=0.2)
-    np.testing.assert_allclose(summary['inverse_error'], error.mean(), atol=1e-3)
-    np.testing.assert_allclose(summary['inverse_share'], np.mean(error <= 0.2))
-    assert 0 < summary['inverse_share'] < 1
 
 
 def test_draws_alone_are_the_best_of_what_was_drawn(obs):
@@ -77,7 +73,7 @@ def test_a_policys_own_chunks_are_made_again():
         chunk[0], family.decode(policy.params, obs[0], noise[0].reshape(3, 1)).ravel(), rtol=1e-5, atol=1e-6
     )
     found = invert.invert(lambda s, w: decode(policy, s, w), obs, chunk, jax.random.key(0), BOUND)
-    assert invert.summary(found)['inverse_share'] == 1
+    assert (found.error <= invert.NEAR).all()
 
 
 @pytest.mark.parametrize('change', [{'draws': 0}, {'steps': -1}, {'bound': 0.0}])

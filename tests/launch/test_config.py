@@ -105,14 +105,6 @@ def test_a_missing_file_is_refused(tmp_path):
         settings.load_sweep(f'{tmp_path}/none.py:argument')
 
 
-def test_finetuners_by_name(config):
-    ppo = settings.finetuner(changed(config, finetune__reward='env'), 'dsrl_ppo')
-    assert ppo.meta['algorithm'] == 'dsrl_ppo' and ppo.meta['reward'] == 'env' and ppo.meta['bound'] == 1.5
-    assert ppo.steps_per_chunk == config.dsrl_ppo.iterations_per_chunk
-    sac = settings.finetuner(config, 'dsrl_sac')
-    assert sac.meta['tau'] == 0.005 and sac.steps_per_chunk == config.dsrl_sac.decisions_per_chunk
-
-
 def test_algorithms_are_named_with_commas(config):
     def asked(names):
         return settings.algorithms(changed(config, finetune__algorithm=names))
@@ -158,14 +150,10 @@ def test_algorithms_are_named_with_commas(config):
         ('pretrain.weight_decay', -1.0, 'config.pretrain.weight_decay=-1.0'),
         ('pretrain.ema_decay', 1.0, 'config.pretrain.ema_decay=1.0'),
         ('pretrain.final_rate', -0.1, 'config.pretrain.final_rate=-0.1: must lie in [0, 1]'),
-        ('finetune.algorithm', 'nope', "config.finetune.algorithm='nope': choose of dsrl_ppo, dsrl_sac; or none"),
+        ('finetune.algorithm', 'nope', "config.finetune.algorithm='nope': choose of dsrl_ppo, dsrl_sac"),
         ('finetune.seeds', 0, 'config.finetune.seeds=0'),
         ('finetune.chunks', 0, 'config.finetune.chunks=0'),
         ('finetune.bound', 0.0, 'config.finetune.bound=0.0: must be above 0'),
-        ('finetune.reward', 'nope', "config.finetune.reward='nope': choose one of success"),
-        ('finetune.reward', 'success_minus_one', 'config.dsrl_ppo.discount=1.0: success_minus_one'),
-        ('dsrl_ppo.groups', 7, 'config.dsrl_ppo.environments=512: must be a multiple of dsrl_ppo.groups=7'),
-        ('dsrl_ppo.value_cost', -0.5, 'config.dsrl_ppo.value_cost=-0.5: must be at least 0'),
         ('evaluate.episodes', 0, 'config.evaluate.episodes=0'),
         ('evaluate.coverage_starts', 0, 'config.evaluate.coverage_starts=0'),
         ('evaluate.coverage_rollouts', 0, 'config.evaluate.coverage_rollouts=0'),
@@ -176,13 +164,6 @@ def test_values_that_cannot_be_run_are_refused_before_anything_is(config, name, 
     with pytest.raises(ValueError) as refusal:
         settings.check(settings.at_point(config, {name: value}))
     assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
-
-
-def test_a_refusal_of_the_second_finetuner(config):
-    sac = changed(config, finetune__algorithm='dsrl_sac')
-    settings.check(sac)
-    with pytest.raises(ValueError, match=r'^config\.dsrl_sac\.tau=1\.5: '):
-        settings.check(changed(sac, dsrl_sac__tau=1.5))
 
 
 def test_demonstrations_from_a_file_may_be_fewer_than_would_be_recorded(config):
@@ -207,14 +188,3 @@ def test_an_environment_that_cannot_be_made(config, values, says):
     with pytest.raises(ValueError) as refusal:
         settings.environment(changed(config, **values))
     assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
-
-
-def test_minibatches_that_do_not_divide_the_samples(config):
-    settings.check_horizon(config, horizon=20)
-    settings.check_horizon(changed(config, dsrl_ppo__minibatches=25), horizon=25)  # 25 decisions x 512 / 8
-    with pytest.raises(ValueError, match=r'minibatches=25: must divide the 1280 samples .* \(20 decisions x 512 env'):
-        settings.check_horizon(changed(config, dsrl_ppo__minibatches=25), horizon=20)
-    with pytest.raises(ValueError, match=r'the 448 samples .* \(7 decisions'):
-        settings.check_horizon(changed(config, dsrl_ppo__minibatches=3, policy__chunk=3), horizon=20)
-    settings.check_horizon(changed(config, dsrl_ppo__minibatches=3, dsrl_ppo__unroll=6), horizon=20)
-    settings.check_horizon(changed(config, dsrl_ppo__minibatches=25, finetune__algorithm='dsrl_sac'), horizon=20)
