@@ -75,14 +75,15 @@ class Family(NamedTuple):
 
     Attributes:
       init: key -> params.
-      loss: (params, key, obs, chunk) -> (scalar, metrics), the generative loss of one example.
+      loss: (params, key, obs, chunk, dropout=None) -> (scalar, metrics), the generative loss of one example; dropout, a
+        networks.Dropout, is training's alone.
       decode: (params, obs, noise) -> chunk, deterministic in noise ~ N(0, I). All that DSRL needs.
       chain: (params, obs, key) -> (chunk, Steps). All that DPPO needs.
       noise_shape: (T, A).
     """
 
     init: Callable[[Key], Params]
-    loss: Callable[[Params, Key, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+    loss: Callable[..., tuple[jax.Array, Metrics]]
     decode: Callable[[Params, jax.Array, jax.Array], jax.Array]
     chain: Callable[[Params, jax.Array, Key], tuple[jax.Array, Steps]]
     noise_shape: tuple[int, int]
