@@ -107,6 +107,15 @@ def get_config() -> ConfigDict:
     config.alphas = (1.0,)  # one post_bc arm each (1 / 0.5 / 1)
     config.sigmas = ()  # one sigma_bc arm each, normalised action units (.1 / .1 / .05)
     config.matched = True  # for each alpha a sigma_bc arm with the same noise rms
+    config.dropouts = ()  # one bc_dropout arm each: the rate
+    config.weight_decays = ()  # one bc_weight_decay arm each, in the place of pretrain.weight_decay
+    config.betas = ()  # one weighted_bc arm each: a demonstration of score z is drawn in proportion to exp(beta z) ...
+    config.weighted = ConfigDict(
+        {
+            'measure': 'return',  # ... z its standardised return, of the file's rewards, or of its speed to success
+            'discount': 0.99,  # a step
+        }
+    )
 
     # A work directory, or its policies/pretrained: its policies are finetuned, and nothing is pretrained here. The
     # settings above but for the environment's, seed, obs_keys, action_bound and policy.chunk are then not read.

@@ -41,15 +41,20 @@ ALGORITHMS = ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'ppo', 'best_of_n')
 
 
 def arms(config: ConfigDict) -> list[Arm]:
-    """bc, then sigma_bc at each sigma, then for each alpha the matched sigma_bc and post_bc itself."""
-    for name in ('alphas', 'sigmas'):
+    """bc and its baselines, sigma_bc at each sigma, then for each alpha the matched sigma_bc and post_bc itself."""
+    for name in ('dropouts', 'weight_decays', 'betas', 'alphas', 'sigmas'):
         values = tuple(config[name])
         for value in values:
             if not value > 0:
                 raise ValueError(f'config.{name}={values}: {value} is not positive; bc is always an arm')
             if values.count(value) > 1:
                 raise ValueError(f'config.{name}={values}: {value} is there {values.count(value)} times; an arm each')
+    if not max(config.dropouts, default=0) < 1:
+        raise ValueError(f'config.dropouts={tuple(config.dropouts)}: a rate lies above 0 and below 1')
     found = [Arm('bc')]
+    found += [Arm('bc_dropout', dropout=float(rate)) for rate in config.dropouts]
+    found += [Arm('bc_weight_decay', weight_decay=float(decay)) for decay in config.weight_decays]
+    found += [Arm('weighted_bc', beta=float(beta)) for beta in config.betas]
     found += [Arm('sigma_bc', sigma=float(sigma)) for sigma in config.sigmas]
     for alpha in config.alphas:
         if config.matched:
@@ -138,7 +143,9 @@ def ensemble(config: ConfigDict) -> EnsembleConfig:
 def pretrain(config: ConfigDict, policy: PolicyConfig) -> PretrainConfig:
     of_stage = fields(config.pretrain, leave_out=('learning_rate', 'weight_decay'))
     with named(config, 'pretrain', 'posterior'):
-        return PretrainConfig(policy=policy, covariance=config.posterior.covariance, **of_stage)
+        return PretrainConfig(
+            policy=policy, covariance=config.posterior.covariance, dropout=bool(config.dropouts), **of_stage
+        )
 
 
 def chunks(config: ConfigDict, stage: str) -> int:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from launch.point import Point
 from launch.progress import Progress
 from postbc_jax import data, envs
-from postbc_jax.data import bootstrap, normaliser, robomimic, validate, windows
+from postbc_jax.data import bootstrap, normaliser, quality, robomimic, validate, windows
 from postbc_jax.types import Demos
 
 
@@ -25,6 +25,7 @@ class Learning(NamedTuple):
       windows: the demonstrations, normalised, numpy.
       normaliser: the scaling, which is stored with the policies.
       mask: (S, N), 1 at the steps of the seed's subset.
+      quality: (S, N), quality.scores of the seed's demonstrations; 0 where no arm reads them.
       demos: as they were read.
       path: their file.
     """
@@ -32,6 +33,7 @@ class Learning(NamedTuple):
     windows: windows.Windows
     normaliser: normaliser.Normaliser
     mask: np.ndarray
+    quality: np.ndarray
     demos: Demos
     path: str
 
@@ -117,4 +119,17 @@ def prepare(point: Point, demos: Demos) -> Learning:
     keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
     masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
     cut = windows.windows(demos, scaling, point.config.policy.chunk)
-    return Learning(cut, scaling, np.stack([np.asarray(mask) for mask in masks]), demos, path_of(point))
+    masks = np.stack([np.asarray(mask) for mask in masks])
+    return Learning(cut, scaling, masks, _quality(point.config, demos, masks), demos, path_of(point))
+
+
+def _quality(config: ConfigDict, demos: Demos, masks: np.ndarray) -> np.ndarray:
+    if not config.betas:
+        return np.zeros_like(masks)
+    found = []
+    for seed, mask in enumerate(masks):
+        try:
+            found.append(quality.scores(demos, mask, config.weighted.measure, config.weighted.discount))
+        except ValueError as error:
+            raise ValueError(f'config.betas={tuple(config.betas)}: seed {seed}: config.weighted.{error}') from error
+    return np.stack(found)

@@ -148,14 +148,17 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         alpha=np.array([arm.alpha for _, arm in population], np.float32),
         sigma=np.array([arm.sigma for _, arm in population], np.float32),
         learning_rate=np.full(len(population), config.pretrain.learning_rate, np.float32),
-        weight_decay=np.full(len(population), config.pretrain.weight_decay, np.float32),
+        weight_decay=np.array([arm.weight_decay or config.pretrain.weight_decay for _, arm in population], np.float32),
         source=np.array([seed for seed, _ in population], np.int32),
+        dropout=np.array([arm.dropout for _, arm in population], np.float32),
+        beta=np.array([arm.beta for _, arm in population], np.float32),
     )
     shared = pretraining.PretrainData(
         windows=parallel.shard(learning.windows, mesh),
         normaliser=parallel.shard(learning.normaliser, mesh),
         factors=parallel.shard(factors, mesh),
         mask=parallel.shard(learning.mask, mesh),
+        quality=parallel.shard(learning.quality, mesh),
         arm=parallel.shard(arms, mesh, P(parallel.LEARNER)),
     )
     keys = parallel.learner_keys(point.key('pretrain'), [seed for seed, _ in population], mesh)

@@ -13,7 +13,7 @@ import optax
 from flax import struct
 from jax.sharding import PartitionSpec as P
 
-from postbc_jax import parallel, policies
+from postbc_jax import networks, parallel, policies
 from postbc_jax.data import bootstrap
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
@@ -34,6 +34,7 @@ class PretrainConfig:
       final_rate: the learning rate at the end, as a share of its peak.
       ema_decay: of the parameters' exponential moving average, which is the policy.
       covariance: 'full' or 'diagonal', the part of the posterior covariance that the noise keeps.
+      dropout: whether any learner has a dropout rate; where not, the program draws no masks.
     """
 
     policy: policies.PolicyConfig
@@ -44,6 +45,7 @@ class PretrainConfig:
     final_rate: float = 0.1
     ema_decay: float = 0.995
     covariance: str = 'full'
+    dropout: bool = False
 
     def __post_init__(self):
         for name in ('steps', 'steps_per_chunk', 'batch_size'):
@@ -68,7 +70,9 @@ class Arm:
       sigma: sigma-BC's standard deviation in normalised action units; 0 for BC and PostBC.
       learning_rate: peak learning rate.
       weight_decay: decoupled, as in AdamW.
-      source: int32, the row of `factors` and `mask` that this learner reads (its seed's).
+      source: int32, the row of `factors`, `mask` and `quality` that this learner reads (its seed's).
+      dropout: rate in [0, 1) of the hidden units that a training step leaves out; 0 for none.
+      beta: weighted BC's: a step is drawn in proportion to exp(beta quality); 0 for all alike.
     """
 
     alpha: jax.Array
@@ -76,6 +80,8 @@ class Arm:
     learning_rate: jax.Array
     weight_decay: jax.Array
     source: jax.Array
+    dropout: jax.Array
+    beta: jax.Array
 
 
 @struct.dataclass
@@ -88,6 +94,7 @@ class PretrainData:
       factors: (S, M, R, T, A), the posterior's (noise.factors) at the steps that the seed's subset holds, in their
         order; M is the most that a seed has, and what is beyond a seed's own is not read.
       mask: (S, N), 1 at the steps that the seed's subset holds, else 0.
+      quality: (S, N), at most 0: data.quality.scores; read where an arm's beta is not 0.
       arm: one Arm a learner.
     """
 
@@ -95,6 +102,7 @@ class PretrainData:
     normaliser: Normaliser
     factors: jax.Array
     mask: jax.Array
+    quality: jax.Array
     arm: Arm
 
 
@@ -113,7 +121,8 @@ def pretrain(config: PretrainConfig) -> Trainer:
     """The trainer of one policy; `policy(state, data)` gives a policies.Policy with the averaged parameters.
 
     Learners with the same key (a seed) start from the same parameters and see the same batches and noise draws,
-    whatever their arm: their comparison is paired. alpha = sigma = 0 is behavioural cloning, bit for bit.
+    whatever their arm: their comparison is paired (weighted BC draws other steps by the same uniform numbers). All of
+    an Arm's numbers 0 is behavioural cloning, bit for bit.
     """
     family = policies.build(config.policy)
     adam = optax.scale_by_adam()
@@ -138,18 +147,20 @@ def pretrain(config: PretrainConfig) -> Trainer:
         w = noise.sample(posterior_key, data.factors[data.arm.source, row], config.covariance)
         isotropic = jax.random.normal(isotropic_key, chunk.shape)
         target = chunk + data.arm.alpha * w + data.arm.sigma * isotropic  # not clipped: clipping would bias the mean
-        return family.loss(params, loss_key, obs, target)
+        mask_key = jax.random.fold_in(loss_key, 2)  # 0 and 1 are the keys into which a loss splits its own
+        dropout = networks.Dropout(data.arm.dropout, mask_key) if config.dropout else None
+        return family.loss(params, loss_key, obs, target, dropout)
 
     def batch_loss(params, keys, indices, rows, data):
         losses, metrics = jax.vmap(example_loss, in_axes=(None, 0, 0, 0, None))(params, keys, indices, rows, data)
         return losses.mean(), jax.tree.map(jnp.mean, metrics)
 
-    def update(state: PretrainState, cumulative: jax.Array, data: PretrainData):
+    def update(state: PretrainState, cumulative: jax.Array, rank: jax.Array, data: PretrainData):
         local = parallel.local_rows(config.batch_size)
         keys = parallel.row_keys(jax.random.fold_in(state.key, state.step), local)
         index_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         indices = bootstrap.draw(jax.vmap(jax.random.uniform)(index_keys), cumulative)
-        rows = cumulative[indices].astype(jnp.int32) - 1  # among the steps that the mask holds, from 0
+        rows = rank[indices].astype(jnp.int32) - 1  # among the steps that the mask holds, from 0
         (loss, metrics), grads = jax.value_and_grad(batch_loss, has_aux=True)(state.params, keys, indices, rows, data)
         loss, metrics, grads = parallel.data_mean((loss, metrics, grads))
         updates, moments = adam.update(grads, state.moments)
@@ -160,9 +171,11 @@ def pretrain(config: PretrainConfig) -> Trainer:
         return state, {'loss': loss, 'gradient_norm': optax.tree.norm(grads), **metrics}
 
     def run_chunk(state: PretrainState, data: PretrainData):
-        cumulative = bootstrap.cumulative(data.mask[data.arm.source])
+        mask, quality = data.mask[data.arm.source], data.quality[data.arm.source]
+        rank = bootstrap.cumulative(mask)
+        cumulative = bootstrap.cumulative(mask * jnp.exp(data.arm.beta * quality))  # exactly the mask where beta is 0
         state, metrics = jax.lax.scan(
-            lambda carry, _: update(carry, cumulative, data), state, length=config.steps_per_chunk
+            lambda carry, _: update(carry, cumulative, rank, data), state, length=config.steps_per_chunk
         )
         return state, jax.tree.map(jnp.mean, metrics)
 
@@ -174,6 +187,8 @@ def pretrain(config: PretrainConfig) -> Trainer:
         run_chunk=run_chunk,
         policy=policy,
         state_spec=P(parallel.LEARNER),
-        data_spec=PretrainData(windows=P(), normaliser=P(), factors=P(), mask=P(), arm=P(parallel.LEARNER)),
+        data_spec=PretrainData(
+            windows=P(), normaliser=P(), factors=P(), mask=P(), quality=P(), arm=P(parallel.LEARNER)
+        ),
         rows=(config.batch_size,),
     )

@@ -73,7 +73,8 @@ class Family(NamedTuple):
 
     Attributes:
       init: key -> params.
-      loss: (params, key, obs, chunk) -> (scalar, metrics), the generative loss of one example.
+      loss: (params, key, obs, chunk, dropout=None) -> (scalar, metrics), the generative loss of one example; dropout, a
+        networks.Dropout, is training's alone.
       decode: (params, obs, noise) -> chunk, deterministic in noise ~ N(0, I). All that DSRL needs.
       transition: (params, obs, x, index) -> (mean (T, A), std (T, A)) of the Gaussian that step `index` of a stochastic
         chain from N(0, I) to a chunk draws the next x (T, A) from. All that DPPO needs.
@@ -82,7 +83,7 @@ class Family(NamedTuple):
     """
 
     init: Callable[[Key], Params]
-    loss: Callable[[Params, Key, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+    loss: Callable[..., tuple[jax.Array, Metrics]]
     decode: Callable[[Params, jax.Array, jax.Array], jax.Array]
     transition: Callable[[Params, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
     transitions: int

@@ -54,12 +54,14 @@ def make_ensemble() -> tuple[types.Trainer, Any]:
 
 
 def make_pretrain() -> tuple[types.Trainer, Any]:
-    """Three arms of one seed: bc, sigma_bc, post_bc."""
-    config = PretrainConfig(POLICY, steps=6, steps_per_chunk=3, batch_size=16, warmup=0, ema_decay=0.5)
+    """Three arms of one seed: bc with dropout, weighted sigma_bc, post_bc."""
+    config = PretrainConfig(POLICY, steps=6, steps_per_chunk=3, batch_size=16, warmup=0, ema_decay=0.5, dropout=True)
     factors = np.random.default_rng(1).normal(size=(1, 24, 3, 3, 1)).astype(np.float32) / 2
     alpha, sigma, rate, decay = np.float32([[0, 0, 1], [0, 0.3, 0], [RATE] * 3, [0.1] * 3])
-    arm = Arm(alpha, sigma, rate, decay, source=np.zeros(LEARNERS, np.int32))
-    return pretrain(config), PretrainData(windows(), NORMALISER, factors, np.ones((1, 24), np.float32), arm)
+    dropout, beta = np.float32([[0.3, 0, 0], [0, 2, 0]])
+    arm = Arm(alpha, sigma, rate, decay, np.zeros(LEARNERS, np.int32), dropout, beta)
+    mask, quality = np.ones((1, 24), np.float32), -np.arange(24, dtype=np.float32)[None] / 24
+    return pretrain(config), PretrainData(windows(), NORMALISER, factors, mask, quality, arm)
 
 
 def frozen_policies() -> policies.Policy:

@@ -14,7 +14,7 @@ from postbc_jax.posterior import noise
 STEPS = 12
 
 
-def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk=2, seeds=2):
+def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk=2, seeds=2, dropouts=None, betas=None):
     """Two episodes of 12 steps; obs (2,), action (1,); factors alike at every state, noise of rms `residual`."""
     rng = np.random.default_rng(0)
     episode = np.repeat(np.arange(2, dtype=np.int32), n // 2)
@@ -35,6 +35,8 @@ def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk
         learning_rate=np.full(learners, 1e-2, np.float32),
         weight_decay=np.zeros(learners, np.float32),
         source=np.array(sources or [0] * learners, np.int32),
+        dropout=np.array(dropouts or [0] * learners, np.float32),
+        beta=np.array(betas or [0] * learners, np.float32),
     )
     ones = np.ones(1, np.float32)
     return pretrain.PretrainData(
@@ -42,6 +44,7 @@ def make_data(mesh, alphas, sigmas, sources=None, residual=0.3, n=24, k=4, chunk
         normaliser=parallel.shard(Normaliser(-np.ones(2, np.float32), np.ones(2, np.float32), -ones, ones), mesh),
         factors=parallel.shard(factors, mesh),
         mask=parallel.shard(np.ones((seeds, n), np.float32), mesh),
+        quality=parallel.shard(np.where(episode == 1, 0.0, -np.log(3)) * np.ones((seeds, 1), np.float32), mesh),
         arm=parallel.shard(arm, mesh, P(parallel.LEARNER)),
     )
 

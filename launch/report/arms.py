@@ -1,13 +1,13 @@
 """The arms of a comparison as the report shows them: their order, colours, markers and dashes.
 
 An arm looks the same in every figure. Families differ by hue (neutral, warm, blue: told apart by all common kinds of
-colour blindness), members of a family by lightness, marker and dash.
+colour blindness; BC's baselines, green and violet, by their dots too), members by lightness, marker and dash.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from launch.arms import Arm
+from launch.arms import PRETRAIN, Arm
 
 
 class Style(NamedTuple):
@@ -22,6 +22,16 @@ class Style(NamedTuple):
 # By family, in the order in which its arms take them.
 LOOKS = {
     'bc': [('#515c6b', '#c5ccd6', 'o', ())],
+    'regularised': [
+        ('#2f7d5b', '#7fd0ab', '^', (1, 2)),
+        ('#1b5a3f', '#4fae86', 'v', (1, 2)),
+        ('#64ad8b', '#b5e8d1', 's', (1, 2)),
+    ],
+    'weighted_bc': [
+        ('#7a4fa3', '#c7a4ea', 'D', (1, 2)),
+        ('#55317a', '#a47fd0', 'd', (1, 2)),
+        ('#a583c6', '#e0cdf5', 'p', (1, 2)),
+    ],
     'fixed': [
         ('#e08a00', '#ffb84d', 's', ()),
         ('#9a5b00', '#d9a15c', '^', ()),
@@ -39,11 +49,12 @@ LOOKS = {
     ],
 }
 
+FAMILY = {'sigma_bc': 'fixed', 'bc_dropout': 'regularised', 'bc_weight_decay': 'regularised'}
+
 
 def ordered(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """BC, fixed sigma by size, then matched sigma and PostBC by alpha."""
-    order = {'bc': 0, 'sigma_bc': 1, 'post_bc': 3}
-    return tuple(sorted(set(arms), key=lambda a: (order[a.pretrain] + bool(a.matched_alpha), *a[1:])))
+    """BC and its baselines, fixed sigma by size, then matched sigma and PostBC by alpha."""
+    return tuple(sorted(set(arms), key=lambda a: (PRETRAIN.index(a.pretrain), bool(a.matched_alpha), *a[1:])))
 
 
 def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
@@ -51,7 +62,7 @@ def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
     given = dict.fromkeys(LOOKS, 0)
     found = {}
     for arm in ordered(arms):
-        family = arm.pretrain if arm.pretrain != 'sigma_bc' else 'matched' if arm.matched_alpha else 'fixed'
+        family = 'matched' if arm.matched_alpha else FAMILY.get(arm.pretrain, arm.pretrain)
         looks = LOOKS[family]
         found[arm] = Style(*looks[given[family] % len(looks)])
         given[family] += 1

@@ -39,6 +39,8 @@ METHODS = (
     'half, with Newcombe’s score interval (2006, method 5), which does not collapse when one arm wins every pair.',
     'pass@N is the unbiased estimator 1 − C(n−c, N)/C(n, N) from c successes in n rollouts of each start.',
     '“Finetuned” is the last evaluation that all runs of the section have reached, not the best.',
+    'Dropout and weight decay are BC’s; weighted BC draws better demonstrations more often, by exp(β z) of their '
+    'standardised return. All three train on the same seeds, in the same program.',
     'Noise: rms in action units. α means nothing across tasks without it, and a gain over BC can be credited to the '
     'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.',
     '“Played” is the rms over noise draws of what the trained policies decode at demonstrated states. A network’s '

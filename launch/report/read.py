@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch.arms import PRETRAIN
 from postbc_jax import metrics
 
 Row = dict[str, Any]
@@ -57,7 +58,7 @@ def _text(value: Any) -> bool:
 
 
 def _pretrain(value: Any) -> bool:
-    return value in ('bc', 'sigma_bc', 'post_bc')
+    return value in PRETRAIN
 
 
 # sigma may be null in a row: of a matched arm it is known only once the posterior is.

@@ -3,6 +3,6 @@
 Each module is written for one example (features last, no batch axis needed) and batched by vmap.
 """
 
-from postbc_jax.networks.mlp import ACTIVATIONS, MLP, DenoisingMLP, activation, check_network
+from postbc_jax.networks.mlp import ACTIVATIONS, MLP, DenoisingMLP, Dropout, activation, check_network
 
-__all__ = ['ACTIVATIONS', 'MLP', 'DenoisingMLP', 'activation', 'check_network']
+__all__ = ['ACTIVATIONS', 'MLP', 'DenoisingMLP', 'Dropout', 'activation', 'check_network']

@@ -4,6 +4,7 @@ The bottom of the pipeline: posterior, policies and finetune initialise and appl
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,23 @@ def check_network(hidden: tuple[int, ...], name: str) -> None:
     activation(name)
 
 
+class Dropout(NamedTuple):
+    """Dropout (Srivastava et al., JMLR 2014) of hidden units after their activation, scaled by 1 / (1 - rate).
+
+    Attributes:
+      rate: () in [0, 1); data, not a constant: learners of one program may have different ones, and 0 changes nothing.
+      key: typed; another for every example and step.
+    """
+
+    rate: jax.Array
+    key: jax.Array
+
+    def __call__(self, x: jax.Array, layer: int) -> jax.Array:
+        """The units (..., width) of a layer, by its number."""
+        kept = jax.random.bernoulli(jax.random.fold_in(self.key, layer), 1 - self.rate, x.shape)
+        return jnp.where(kept, x / (1 - self.rate), 0.0)
+
+
 class MLP(nn.Module):
     """Dense layers with an activation between them; linear at the end.
 
@@ -70,12 +88,13 @@ class MLP(nn.Module):
     out_scale: float = 1.0
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x (..., I) -> (..., out)."""
+    def __call__(self, x: jax.Array, dropout: Dropout | None = None, first: int = 0) -> jax.Array:
+        """x (..., I) -> (..., out). first: the number of the first layer, for dropout."""
         act = activation(self.activation)
-        for width in self.hidden:
+        for layer, width in enumerate(self.hidden, first):
             x = nn.Dense(width)(x)
             x = act(nn.LayerNorm()(x) if self.layer_norm else x)
+            x = dropout(x, layer) if dropout else x
         return nn.Dense(self.out, kernel_init=_scaled(self.out_scale))(x)
 
 
@@ -102,7 +121,7 @@ class DenoisingMLP(nn.Module):
     time_features: int = 4
 
     @nn.compact
-    def __call__(self, x: jax.Array, time: jax.Array, obs: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, time: jax.Array, obs: jax.Array, dropout: Dropout | None = None) -> jax.Array:
         """x (T, A), time () in [0, 1], obs (O,) -> (T, A)."""
         inputs = x.ravel(), time_embedding(time, self.time_features), obs
         ends = np.cumsum([v.size for v in inputs])
@@ -111,7 +130,9 @@ class DenoisingMLP(nn.Module):
         from_x, from_time, from_obs = (v @ w for v, w in zip(inputs, jnp.split(kernel, ends[:-1]), strict=True))
         h = from_x + (from_time + (from_obs + bias))
         h = activation(self.activation)(nn.LayerNorm()(h) if self.layer_norm else h)
-        return MLP(self.hidden[1:], x.size, self.activation, self.layer_norm)(h).reshape(x.shape)
+        h = dropout(h, 0) if dropout else h
+        rest = MLP(self.hidden[1:], x.size, self.activation, self.layer_norm)
+        return rest(h, dropout, first=1).reshape(x.shape)
 
 
 def time_embedding(time: jax.Array, features: int) -> jax.Array:

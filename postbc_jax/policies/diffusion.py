@@ -70,13 +70,14 @@ def diffusion(config: PolicyConfig) -> Family:
     def clean(params, obs):
         return clean_from_epsilon(lambda x, time: network.apply(params, x, time, obs), config.clip)
 
-    def loss(params, key, obs, chunk):
+    def loss(params, key, obs, chunk, dropout=None):
         level_key, epsilon_key = jax.random.split(key)
         level = jax.random.randint(level_key, (), 1, config.train_steps + 1)
         epsilon = jax.random.normal(epsilon_key, shape)
         kept = jnp.asarray(alpha_bar)[level]
         x = jnp.sqrt(kept) * chunk + jnp.sqrt(1 - kept) * epsilon
-        return losses.squared_error(network.apply(params, x, level / config.train_steps, obs), epsilon), {}
+        predicted = network.apply(params, x, level / config.train_steps, obs, dropout)
+        return losses.squared_error(predicted, epsilon), {}
 
     def decode(params, obs, noise):
         return sampler.deterministic(clean(params, obs), noise, steps)

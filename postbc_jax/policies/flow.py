@@ -51,11 +51,11 @@ def flow(config: PolicyConfig) -> Family:
     def clean(params, obs):
         return clean_from_velocity(lambda x, time: network.apply(params, x, time, obs))
 
-    def loss(params, key, obs, chunk):
+    def loss(params, key, obs, chunk, dropout=None):
         time_key, noise_key = jax.random.split(key)
         time = jax.random.uniform(time_key)
         z = jax.random.normal(noise_key, shape)
-        velocity = network.apply(params, time * chunk + (1 - time) * z, time, obs)
+        velocity = network.apply(params, time * chunk + (1 - time) * z, time, obs, dropout)
         return losses.squared_error(velocity, chunk - z), {}
 
     def decode(params, obs, noise):

@@ -24,13 +24,13 @@ def gaussian(config: PolicyConfig) -> Family:
     def init(key):
         return network.init(key, jnp.zeros(config.obs_size))
 
-    def moments(params, obs):
-        mean, raw = network.apply(params, obs).reshape(2, *shape)
+    def moments(params, obs, dropout=None):
+        mean, raw = network.apply(params, obs, dropout).reshape(2, *shape)
         return mean, config.min_std + jax.nn.softplus(raw)
 
-    def loss(params, key, obs, chunk):
+    def loss(params, key, obs, chunk, dropout=None):
         del key
-        mean, std = moments(params, obs)
+        mean, std = moments(params, obs, dropout)
         metrics = {'squared_error': losses.squared_error(mean, chunk), 'std': std.mean()}
         return losses.gaussian_nll(mean, std, chunk), metrics
 

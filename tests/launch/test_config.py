@@ -7,7 +7,7 @@ import pytest
 
 from experiments import default
 from launch import config as settings
-from launch.arms import arm_of
+from launch.arms import Arm, arm_of
 
 EXPERIMENTS = sorted(Path(default.__file__).parent.glob('*.py'))
 
@@ -23,8 +23,8 @@ def changed(config, **values):
 
 def test_the_default_arms_hold_the_comparison_that_credits_the_posterior(config):
     bc, matched, post = settings.arms(config)
-    assert bc == ('bc', 0.0, 0.0, 0.0)
-    assert post == ('post_bc', 1.0, 0.0, 0.0)
+    assert bc == Arm('bc') and bc[1:] == (0.0,) * 6
+    assert post == Arm('post_bc', alpha=1.0)
     assert matched[:2] == ('sigma_bc', 0.0) and math.isnan(matched.sigma) and matched.matched_alpha == 1
 
 
@@ -42,6 +42,18 @@ def test_arms_of_several_scales(config):
     found = settings.arms(changed(config, alphas=(0.5,), matched=False))
     assert [arm.pretrain for arm in found] == ['bc', 'post_bc']
     assert [arm.pretrain for arm in settings.arms(changed(config, alphas=()))] == ['bc']
+
+
+def test_arms_of_the_baselines(config):
+    found = settings.arms(changed(config, dropouts=(0.1,), weight_decays=(0.01,), betas=(0.5, 1), matched=False))
+    names = ['BC', 'BC dropout 0.1', 'BC weight decay 0.01', 'weighted BC β=0.5', 'weighted BC β=1', 'PostBC α=1']
+    assert [arm.name for arm in found] == names
+    assert [arm_of(arm._asdict() | {'seed': 3}) for arm in found] == found
+    assert arm_of({'pretrain': 'bc', 'alpha': 0.0}) == found[0]  # of a row that was written before there were others
+    with pytest.raises(ValueError, match=r'config\.dropouts=\(1\.0,\): a rate lies above 0 and below 1'):
+        settings.arms(changed(config, dropouts=(1.0,)))
+    with pytest.raises(ValueError, match=r'config\.betas=\(-1,\): -1 is not positive'):
+        settings.arms(changed(config, betas=(-1,)))
 
 
 def test_the_name_of_an_arm_is_the_same_at_every_seed():

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from launch.report import arms, compare, figures, make_report, read
-from tests.launch.written_runs import NUMBERS, one_section, write_run
+from launch.report import arms, compare, figures, make_report, read, tables
+from tests.launch.written_runs import NUMBERS, one_section, rewrite, write_run
 
 
 @pytest.fixture(scope='module')
@@ -141,3 +141,33 @@ def test_the_command_makes_it_and_refuses_in_one_line(tmp_path):
     made, refused = call(tmp_path), call(tmp_path / 'nowhere')
     assert made.returncode == 0 and made.stdout.strip() == str(tmp_path / 'report.html')
     assert refused.returncode == 1 and re.fullmatch(r'error: .*nowhere: no such directory.*\n', refused.stderr)
+
+
+def test_the_baselines_of_bc_have_rows_and_looks_of_their_own(tmp_path):
+    """A run whose sigma arms are another's."""
+    directory = write_run(tmp_path / 'run')
+    others = {0.2: {'pretrain': 'bc_dropout', 'dropout': 0.1}, 1.0: {'pretrain': 'weighted_bc', 'beta': 0.5}}
+
+    def renamed(row):
+        other = others.get(row['matched_alpha'] or row['sigma'], {})
+        return row | ({'sigma': 0.0, 'matched_alpha': 0.0} | other if other else {})
+
+    for name in ('results.jsonl', 'coverage.jsonl'):
+        rewrite(directory, name, renamed)
+    scales = json.loads((directory / 'noise.json').read_text())
+    (directory / 'noise.json').write_text(json.dumps([renamed(row) for row in scales]))
+    section, notes = one_section(directory)
+    assert notes == [] and [arm.name for arm in section.arms] == [
+        'BC',
+        'BC dropout 0.1',
+        'weighted BC β=0.5',
+        'PostBC α=1',
+    ]
+    looks = arms.styles(section.arms)
+    assert len({look.light for look in looks.values()}) == 4
+    text = make_report(directory).read_text()
+    assert 'BC dropout 0.1' in text and 'weighted BC β=0.5' in text
+
+
+def test_every_marker_can_be_drawn():
+    assert {look[2] for looks in arms.LOOKS.values() for look in looks} <= tables._MARKER.keys()

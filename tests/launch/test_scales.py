@@ -33,7 +33,7 @@ def learning():
     ones = np.ones(1, np.float32)
     scaling = Normaliser(-np.ones(2, np.float32), np.ones(2, np.float32), -SCALE * ones, SCALE * ones)
     mask = np.stack([episode != 1, episode == 1]).astype(np.float32)
-    return Learning(windows, scaling, mask)
+    return Learning(windows, scaling, mask, np.zeros_like(mask), demos=None, path='')
 
 
 def test_trained_noise_is_of_the_seeds_own_steps_and_ignores_rows_beyond_them():

@@ -89,6 +89,33 @@ def test_denoising_mlp_with_layer_norm_ignores_the_first_layers_scale():
     np.testing.assert_allclose(net.apply(scaled, X, jnp.float32(0.3), OBS), out, rtol=1e-3, atol=1e-4)
 
 
+def test_dropout_leaves_out_its_share_and_keeps_the_mean():
+    """Inverted dropout before a linear layer is unbiased; each unit's own variance is h^2 rate / (1 - rate)."""
+    net = networks.MLP((6,), 1, 'tanh')
+    params = net.init(jax.random.key(0), OBS)
+    layers = params['params']
+    h = np.tanh(dense(np.asarray(OBS), layers['Dense_0']))
+    kernel = np.asarray(layers['Dense_1']['kernel'])[:, 0]
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    out = jax.vmap(lambda key: net.apply(params, OBS, networks.Dropout(0.2, key))[0])(keys)
+    variance = np.sum((kernel * h) ** 2) * 0.2 / 0.8
+    np.testing.assert_allclose(out.mean(), net.apply(params, OBS)[0], atol=4 * np.sqrt(variance / 20_000))
+    np.testing.assert_allclose(out.var(), variance, rtol=0.05)
+
+
+@pytest.mark.parametrize('net', [networks.MLP((8, 8), 2), networks.DenoisingMLP((8, 8))], ids=['mlp', 'denoising'])
+def test_every_hidden_layer_has_its_own_mask_and_a_rate_of_0_none(net):
+    inputs = (OBS,) if isinstance(net, networks.MLP) else (X, jnp.float32(0.3), OBS)
+    params = net.init(jax.random.key(0), *inputs)
+    key = jax.random.key(1)
+    plain = net.apply(params, *inputs)
+    np.testing.assert_array_equal(net.apply(params, *inputs, networks.Dropout(0.0, key)), plain)
+    half = networks.Dropout(0.5, key)
+    first, second = half(jnp.ones(8), 0), half(jnp.ones(8), 1)
+    assert set(np.unique(first)) == {0, 2} and not np.array_equal(first, second)
+    assert not np.allclose(net.apply(params, *inputs, half), plain)
+
+
 @pytest.mark.parametrize(
     ('hidden', 'activation', 'message'),
     [((64, 0), 'tanh', r'hidden=\(64, 0\)'), ((6.5,), 'tanh', 'hidden'), ((64,), 'sin', "activation='sin'")],
