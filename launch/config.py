@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -66,16 +67,21 @@ def arms(config: ConfigDict) -> list[Arm]:
 def load_sweep(path: str) -> list[dict[str, Any]]:
     """The points of the experiment in `path` ('FILE.py' or 'FILE.py:arg'): its sweep(), one point where it has none.
 
+    A sweep that takes an argument is given the file's, '' where there is none.
+
     Raises:
       ValueError: the file is missing, or sweep() is not a list of flat dicts.
     """
-    file = Path(path.split(':', 1)[0])
+    name, _, argument = path.partition(':')
+    file = Path(name)
     if not file.is_file():
         raise ValueError(f'--config={path}: there is no file {file}')
     spec = importlib.util.spec_from_file_location(f'experiment_{file.stem}', file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    points = module.sweep() if hasattr(module, 'sweep') else [{}]
+    points = [{}]
+    if hasattr(module, 'sweep'):
+        points = module.sweep(*[argument] * bool(inspect.signature(module.sweep).parameters))
     if not isinstance(points, list) or not points or not all(isinstance(point, dict) for point in points):
         raise ValueError(f'{file}: sweep() must return a non-empty list of dicts, got {points!r:.80}')
     return points

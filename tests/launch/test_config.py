@@ -112,6 +112,13 @@ def test_a_sweep_that_is_none_is_refused(tmp_path, sweep):
         settings.load_sweep(str(file))
 
 
+def test_a_sweep_takes_the_files_argument(tmp_path):
+    file = tmp_path / 'experiment.py'
+    file.write_text("def sweep(arg):\n    return [{'env': arg}]\n")
+    assert settings.load_sweep(f'{file}:lift') == [{'env': 'lift'}]
+    assert settings.load_sweep(str(file)) == [{'env': ''}]
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r'there is no file .*none\.py'):
         settings.load_sweep(f'{tmp_path}/none.py:argument')
