@@ -54,8 +54,8 @@ class Picture(NamedTuple):
 
 
 def draw(section: Section) -> dict[str, Picture]:
-    """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning';
-    'coverage_REGION' for each region, and 'differences'."""
+    """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning',
+    'candidates'; 'coverage_REGION' for each region, and 'differences'."""
     look = styles(section.arms)
     shown: dict[str, Callable[[Axes], None]] = {}
     if any(words.profile(section, arm) is not None for arm in section.arms):
@@ -64,6 +64,8 @@ def draw(section: Section) -> dict[str, Picture]:
         shown['coverage'] = lambda axes: panels.coverage(axes, section, look, 'all')
     if section.curves:
         shown['finetuning'] = lambda axes: panels.finetuning(axes, section, look)
+    if section.candidates:
+        shown['candidates'] = lambda axes: panels.candidates(axes, section, look)
     pictures = {name: _picture(name, [panel], _PANEL) for name, panel in shown.items()}
     if shown:
         pictures['headline'] = _picture('headline', list(shown.values()), (4.5 * len(shown), 4.0), look)

@@ -74,6 +74,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         _figure(pictures, 'noise', prose.NOISE, tables.noise(section)),
         _figure(pictures, 'coverage', prose.COVERAGE, tables.coverage(section, 'all')),
         _figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
+        _figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']
     by_region = ''.join(

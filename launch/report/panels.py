@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from launch.arms import Arm
 from launch.report import compare, words
 from launch.report.arms import Style, bc
-from launch.report.sections import Section
+from launch.report.sections import Section, Unit
 
 INK, SOFT, GRID, PAPER = '#1b2129', '#5f6975', '#dfe3e8', '#fefefe'
 
@@ -55,10 +55,19 @@ def coverage(axes: Axes, section: Section, looks: Looks, region: str) -> None:
     """pass@N of the untouched policies over N, on a logarithmic axis."""
     where = '' if region == 'all' else f' ({region} starts)'
     _frame(axes, f'What it can do before RL{where}', 'attempts N from one start', 'one of N succeeds (pass@N)')
-    of_region = section.coverage[region]
-    numbers = sorted({n for by_n in of_region.values() for n in by_n})
+    _by_number(axes, section.coverage[region], looks)
+
+
+def candidates(axes: Axes, section: Section, looks: Looks) -> None:
+    """Success of the best of N candidates by the critics' word over N, on a logarithmic axis."""
+    _frame(axes, 'What choosing among N makes of it', 'candidates N at every decision', 'success rate')
+    _by_number(axes, section.candidates, looks)
+
+
+def _by_number(axes: Axes, rates: dict[Arm, dict[int, dict[Unit, float]]], looks: Looks) -> None:
+    numbers = sorted({n for by_n in rates.values() for n in by_n})
     for arm, style in looks.items():
-        by_n = of_region.get(arm, {})
+        by_n = rates.get(arm, {})
         mine = [n for n in numbers if by_n.get(n)]
         for unit in sorted({unit for n in mine for unit in by_n[n]}):
             seen = [n for n in mine if unit in by_n[n]]

@@ -22,6 +22,11 @@ FINETUNING = (
     'mean over seeds, not a confidence interval; arms share seeds, so compare them by the paired differences below.'
 )
 
+CANDIDATES = (
+    'Success when the critics choose among N draws at every decision; the same episodes for every N. N = 1 is the '
+    'untouched policy. Larger is not always better: the best of many is also where the critics err most.'
+)
+
 DIFFERENCES = (
     'Filled: after finetuning; hollow: before it. Ticks are single seeds, bars 95% t intervals of the paired mean '
     '(drawn within ±1). A bar that crosses 0 decides nothing.'

@@ -24,6 +24,7 @@ class Point(NamedTuple):
       results: rows of results.jsonl.
       coverage: rows of coverage.jsonl.
       noise: rows of noise.json.
+      candidates: rows of candidates.jsonl, which best_of_n alone writes.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Point(NamedTuple):
     results: list[Row]
     coverage: list[Row]
     noise: list[Row]
+    candidates: list[Row]
 
 
 _FILES = {
@@ -39,6 +41,7 @@ _FILES = {
     'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
     'noise.json': 'the noise scale is left out; pretraining writes it',
 }
+_OPTIONAL = ('candidates.jsonl',)
 
 
 def _number(value: Any) -> bool:
@@ -66,6 +69,7 @@ _ARM: dict[str, Callable[[Any], bool]] = {'pretrain': _pretrain, 'alpha': _numbe
 _RESULT = _ARM | {'finetune': _text, 'env_steps': _number, 'success_rate': _share, 'episodes': _whole}
 _COVERAGE = _ARM | {'region': _text, 'n': _whole, 'pass_at_n': _share}
 _NOISE = _ARM | {'rms': _number}
+_CANDIDATES = _ARM | {'n': _whole, 'success_rate': _share}
 
 
 def read(workdir: Path) -> tuple[list[Point], list[str]]:
@@ -85,11 +89,12 @@ def read(workdir: Path) -> tuple[list[Point], list[str]]:
 def _point(directory: Path, name: str, notes: list[str]) -> Point:
     prefix = f'{name}/' if name else ''
     text = {}
-    for file, consequence in _FILES.items():
+    for file, consequence in [*_FILES.items(), *((file, '') for file in _OPTIONAL)]:
         try:
             text[file] = (directory / file).read_text(encoding='utf-8')
         except FileNotFoundError:
-            notes.append(f'{prefix}{file}: missing: {consequence}')
+            if consequence:
+                notes.append(f'{prefix}{file}: missing: {consequence}')
         except (OSError, UnicodeDecodeError) as error:
             notes.append(f'{prefix}{file}: cannot be read: {error}')
     config = _json(text, 'config.json', prefix, notes)
@@ -100,6 +105,9 @@ def _point(directory: Path, name: str, notes: list[str]) -> Point:
         results=_usable(_lines(text, 'results.jsonl', prefix, notes), _RESULT, f'{prefix}results.jsonl', notes),
         coverage=_usable(_lines(text, 'coverage.jsonl', prefix, notes), _COVERAGE, f'{prefix}coverage.jsonl', notes),
         noise=_usable(enumerate(noise if isinstance(noise, list) else [], 1), _NOISE, f'{prefix}noise.json', notes),
+        candidates=_usable(
+            _lines(text, 'candidates.jsonl', prefix, notes), _CANDIDATES, f'{prefix}candidates.jsonl', notes
+        ),
     )
 
 

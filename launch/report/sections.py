@@ -47,6 +47,7 @@ class Section:
       pretrained: {arm: {unit: success of the untouched policy}}.
       regions: {'before' or 'after': {arm: {region: {unit: success}}}}.
       curves: {arm: Curves}, all on the same steps; empty where nothing was finetuned.
+      candidates: of best_of_n, {arm: {N: {unit: success}}}.
       episodes: fewest episodes behind a success rate.
       finetune_seeds: largest number of finetuning seeds of a unit.
     """
@@ -61,6 +62,7 @@ class Section:
     pretrained: dict[Arm, dict[Unit, float]]
     regions: dict[str, dict[Arm, dict[str, dict[Unit, float]]]]
     curves: dict[Arm, Curves]
+    candidates: dict[Arm, dict[int, dict[Unit, float]]]
     episodes: int
     finetune_seeds: int
 
@@ -75,10 +77,10 @@ def build(points: list[Point]) -> tuple[list[Section], list[str]]:
         task = str(first.get('task') or point.config.get('env') or 'task unknown')
         groups[(experiment, task, settings[point.name])].append(point)
     found, notes = [], []
+    several = len(_finetuned(points)) > 1
     for (_, task, setting), members in groups.items():
-        named = {row['finetune'] for point in members for row in point.results} - {'none'}
-        for algorithm in sorted(named) or ['']:
-            title = ', '.join(filter(None, [task, setting, algorithm if len(named) > 1 else '']))
+        for algorithm in sorted(_finetuned(members)) or ['']:
+            title = ', '.join(filter(None, [task, setting, algorithm if several else '']))
             section = _section(title, task, algorithm, members)
             if section.arms:
                 found.append(section)
@@ -86,10 +88,16 @@ def build(points: list[Point]) -> tuple[list[Section], list[str]]:
     return found, notes
 
 
+def _finetuned(points: list[Point]) -> set[str]:
+    return {row['finetune'] for point in points for row in point.results} - {'none'}
+
+
 def _differences(points: list[Point]) -> dict[str, str]:
     """What each point's config has that others' have not, without what its title says or what makes it a replicate."""
     configs = {point.name: flatten_dict(point.config, sep='.') for point in points}
-    keys = sorted({key for config in configs.values() for key in config} - {'seed', 'env', 'experiment'})
+    keys = sorted(
+        {key for config in configs.values() for key in config} - {'seed', 'env', 'experiment', 'finetune.algorithm'}
+    )
     spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
     return {name: ', '.join(f'{key}={config.get(key, "unset")}' for key in spread) for name, config in configs.items()}
 
@@ -133,6 +141,7 @@ def _section(title: str, task: str, algorithm: str, points: list[Point]) -> Sect
         },
         regions={'before': _by_region(untouched), 'after': _by_region(last)},
         curves=_curves(runs, pretrained),
+        candidates=_candidates(points) if algorithm == 'best_of_n' else {},
         episodes=min(episodes, default=0),
         finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,
     )
@@ -151,6 +160,18 @@ def _by_region(rows: Iterable[tuple[Arm, Unit, Row]]) -> dict[Arm, dict[str, dic
     found: dict[Arm, dict[str, dict[Unit, float]]] = defaultdict(_nested)
     for (arm, region, unit), values in rates.items():
         found[arm][region][unit] = float(np.mean(values))
+    return found
+
+
+def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
+    """Success by the number of candidates, averaged over finetuning seeds."""
+    rates: dict[tuple[Arm, int, Unit], list[float]] = defaultdict(list)
+    for point in points:
+        for row in point.candidates:
+            rates[arm_of(row), row['n'], (point.name, row['seed'])].append(row['success_rate'])
+    found: dict[Arm, dict[int, dict[Unit, float]]] = defaultdict(_nested)
+    for (arm, n, unit), values in rates.items():
+        found[arm][n][unit] = float(np.mean(values))
     return found
 
 

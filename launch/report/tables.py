@@ -12,7 +12,7 @@ from launch.arms import Arm
 from launch.report import compare, figures, words
 from launch.report.arms import Style, styles
 from launch.report.compare import Comparison, Estimate
-from launch.report.sections import Section
+from launch.report.sections import Section, Unit
 from launch.report.words import number, signed
 
 _MARKER = {
@@ -135,14 +135,22 @@ def noise(section: Section) -> str:
 
 def coverage(section: Section, region: str) -> str:
     """pass@N of every arm."""
-    of_region = section.coverage.get(region, {})
-    numbers = sorted({n for by_n in of_region.values() for n in by_n})
+    return _by_number(section, section.coverage.get(region, {}), 'pass@{}')
+
+
+def candidates(section: Section) -> str:
+    """Success by the number of candidates."""
+    return _by_number(section, section.candidates, 'N = {}')
+
+
+def _by_number(section: Section, rates: dict[Arm, dict[int, dict[Unit, float]]], column: str) -> str:
+    numbers = sorted({n for by_n in rates.values() for n in by_n})
     rows = [
-        [_arm(arm, section), *(_cell(compare.mean(of_region[arm].get(n, {}))) for n in numbers)]
+        [_arm(arm, section), *(_cell(compare.mean(rates[arm].get(n, {}))) for n in numbers)]
         for arm in section.arms
-        if arm in of_region
+        if arm in rates
     ]
-    return table(['Arm', *(f'pass@{n}' for n in numbers)], rows)
+    return table(['Arm', *(column.format(n) for n in numbers)], rows)
 
 
 def curves(section: Section) -> str:
