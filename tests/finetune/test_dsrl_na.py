@@ -73,6 +73,7 @@ def errors(params, kind):
 
 @pytest.mark.parametrize('kind', range(probes.PROBES))
 def test_probe(trained, kind):
+    """The worst of 20 seeds was .065."""
     state, _ = trained[-1]
     assert max(errors(jax.tree.map(lambda x: x[kind], state.params), kind)) < 0.15
 
