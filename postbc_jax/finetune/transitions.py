@@ -71,9 +71,9 @@ def from_demos(
     end = _first_end(success | done, last)  # (N,): where the step's episode really ends; N if it does not
     if discount == 1:
         end = np.where(end == n, last, end)
-    stop = np.minimum(start + chunk - 1, last)  # the last step that a window can play
+    stop = np.minimum(start + chunk - 1, last)
     ended = end <= stop
-    stop = np.minimum(stop, end)
+    stop = np.minimum(stop, end)  # the last step that a window plays
     follows = start + chunk <= last
     total = np.concatenate([[0.0], np.cumsum(earned, dtype=np.float64)])
     paid = rewards.of_decision(
@@ -81,8 +81,8 @@ def from_demos(
         discount,
         chunk,
         reward=total[stop + 1] - total[start],
-        success=(ended & success[stop]).astype(np.float32),
-        ended=(ended & (success | done)[stop]).astype(np.float32),
+        success=success[stop].astype(np.float32),
+        ended=(success | done)[stop].astype(np.float32),
         played=stop - start + 1,
     )
     weight = (start <= end) & (ended | follows)
