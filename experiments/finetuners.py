@@ -31,11 +31,15 @@ def get_config(arg: str = '') -> ConfigDict:
     config.dsrl_ppo.iterations_per_chunk = 6
     for name in ('dsrl_sac', 'dsrl_na'):
         config[name].update(environments=16, decisions_per_chunk=1600, warmup_decisions=3200, hidden=(128, 128, 128))
-        config[name].update(replay=64_000)
+        config[name].update(replay=64_000, learning_rate=1e-3)
+        # A spoilt attempt pays -1 for ever: at .99 that is -400, which critics take most of so short a run to learn.
+        config[name].update(discount=0.9, temperature=0.2)
     config.dsrl_na.update(updates_per_step=10, noise_critic_steps=10)
     config.dppo.update(environments=256, groups=8, iterations_per_chunk=4, epochs=5, minibatches=6)
     config.ppo.update(iterations_per_chunk=6, minibatches=6)
-    config.best_of_n.update(steps_per_chunk=1000, candidates=16)
+    config.best_of_n.update(
+        steps_per_chunk=1500, hidden=(64, 64), activation='relu', batch_size=128, learning_rate=1e-3
+    )
     config.evaluate.update(episodes=256, coverage_starts=64, coverage_rollouts=16)
     if arg == 'smoke':
         config.seeds = 1
@@ -43,7 +47,8 @@ def get_config(arg: str = '') -> ConfigDict:
         config.pretrain.steps = 2000
         config.finetune.chunks = 2
         config.dsrl_ppo.iterations_per_chunk = 4
-        config.evaluate.update(episodes=256, coverage_starts=32)
+        config.best_of_n.numbers = (1, 4, 16)
+        config.evaluate.coverage_starts = 32
     return config
 
 
