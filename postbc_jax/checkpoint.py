@@ -172,7 +172,8 @@ def save_policy(
 
     Args:
       directory: replaced where it exists.
-      policies: a struct dataclass (policies.Policy, finetune.steer.SteeredPolicy); arrays lead with the learner axis.
+      policies: a struct dataclass (policies.Policy, or one of finetune's SteeredPolicy and ChainPolicy); arrays lead
+        with the learner axis.
       labels: one JSON-able mapping a learner, such as {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
       about: JSON-able; what is true of all of them and not in their configs: {'env': 'lift', 'obs_keys': [['x', 3]]}.
     """
@@ -221,7 +222,7 @@ def load_policy(directory: Path, learner: int | Mapping[str, Any], kind: type = 
     Args:
       directory: as given to save_policy.
       learner: its index, or what its label says: {'pretrain': 'bc', 'seed': 0} must match exactly one learner.
-      kind: the class of the policies: policies.Policy, or finetune.steer.SteeredPolicy.
+      kind: the class of the policies: policies.Policy, or one of finetune's SteeredPolicy and ChainPolicy.
 
     Raises:
       ValueError: no such learner, or several; the directory holds no policies of that kind.

@@ -1,1 +1,1 @@
-"""Finetuning by reinforcement learning: steer (an environment whose action is a policy's noise), and trainers on it."""
+"""Finetuning by reinforcement learning: environments whose step is a policy's decision or its noise, and trainers."""

@@ -1,6 +1,6 @@
 """Generative policies: the middle of the pipeline, fitted by pretrain, steered by finetune, played by evaluate.
 
-A family is four pure functions (types.Family) made from a PolicyConfig; a Policy is its parameters together with the
+A family is a few pure functions (types.Family) made from a PolicyConfig; a Policy is its parameters together with the
 normaliser and the config, callable on an environment's own observations.
 """
 

@@ -1,4 +1,4 @@
-"""From a PolicyConfig to the four functions of its family: the one place that knows which families exist.
+"""From a PolicyConfig to the functions of its family: the one place that knows which families exist.
 
 Called by pretrain to fit and by Policy to decode.
 """

@@ -1,6 +1,6 @@
 """Gaussian policies: a mean and a standard deviation that depend on the observation. The baseline with one mode.
 
-One of the families that pretrain fits; its chain has one step, so that DPPO on it is plain PPO.
+One of the families that pretrain fits; its chain has one transition, so that DPPO on it is plain PPO.
 """
 
 import jax
