@@ -35,8 +35,13 @@ def get_config(arg: str = '') -> ConfigDict:
         # A spoilt attempt pays -1 for ever: at .99 that is -400, which critics take most of so short a run to learn.
         config[name].update(discount=0.9, temperature=0.2)
     config.dsrl_na.update(updates_per_step=10, noise_critic_steps=10)
-    config.dppo.update(environments=256, groups=8, iterations_per_chunk=4, epochs=5, minibatches=6)
-    config.ppo.update(iterations_per_chunk=6, minibatches=6)
+    for name in ('dppo', 'ppo'):
+        config[name].update(environments=256, groups=8, hidden=(64, 64), activation='tanh', epochs=4, minibatches=4)
+        config[name].update(discount=0.99, critic_warmup=1, target_kl=0.0, iterations_per_chunk=6)
+    # Noise of .1 at each of its steps, the paper's, leaves hardly an attempt that succeeds here.
+    config.dppo.update(learning_rate=1e-3, clip=0.1, clip_base=0.02, iterations_per_chunk=12)
+    config.dppo.update(denoising_steps=20, finetuned_steps=8, min_std=0.05, min_log_prob_std=0.05)
+    config.ppo.update(learning_rate=3e-4, clip=0.05)
     config.best_of_n.update(
         steps_per_chunk=1500, hidden=(64, 64), activation='relu', batch_size=128, learning_rate=1e-3
     )

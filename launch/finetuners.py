@@ -51,6 +51,8 @@ class Finetuner(NamedTuple):
         are there to begin with.
       steps_per_chunk: iterations, decisions or updates.
       critic_action: what its Q reads, 'chunk' or 'noise'; '' where it has none, or fits its own.
+      from_itself: whether its policy before any learning is the pretrained one, played in its way: by the stochastic
+        chain, or a Gaussian's mean. That is then where its curve begins.
       meta: what makes its run this run (see checkpoint.Checkpoints).
     """
 
@@ -58,6 +60,7 @@ class Finetuner(NamedTuple):
     trainer: Callable[[Env, bool], Trainer]
     steps_per_chunk: int
     critic_action: str
+    from_itself: bool
     meta: dict[str, Any]
 
 
@@ -71,7 +74,8 @@ def finetuner(config: ConfigDict, name: str) -> Finetuner:
     with settings.named(config, name, 'finetune'):
         of_algorithm, trainer = make(config)
     meta = settings.describe(of_algorithm) | {'algorithm': name, 'bound': config.finetune.bound}
-    return Finetuner(of_algorithm, trainer, config[name][steps], critic_action, meta)
+    from_itself = isinstance(of_algorithm, DPPOConfig)
+    return Finetuner(of_algorithm, trainer, config[name][steps], critic_action, from_itself, meta)
 
 
 def _dsrl_ppo(config: ConfigDict):

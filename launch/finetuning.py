@@ -94,9 +94,9 @@ def _finetune(
     rollouts = evaluator(point, mesh)
 
     def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> list[dict]:
-        if chunk == 0:  # the untouched policy, measured with noise ~ N(0, I): the actor's mode is another policy
+        if chunk == 0 and not finetuner.from_itself:  # the actor's mode is another policy than what it begins with
             return [untouched[i] | row for i, row in zip(everyone.of_learner, rows, strict=True)]
-        steps = values['env_steps'] + spent
+        steps = values['env_steps'] + spent if chunk else np.zeros(len(rows))
         columns = [point.columns(**row, env_steps=int(n)) for row, n in zip(rows, steps, strict=True)]
         return result_rows(point, rollouts(stage.trainer.policy(state, start), everyone.test_keys), columns)
 
