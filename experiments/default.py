@@ -117,6 +117,21 @@ def get_config() -> ConfigDict:
         }
     )
 
+    # One value_dice arm of a gaussian policy (arXiv 1912.05032): a saddle point over the demonstrations, without noise.
+    config.value_dice = ConfigDict(
+        {
+            'steps': 0,  # 0 is no such arm
+            'steps_per_chunk': 1000,
+            'batch_size': 256,
+            'hidden': (256, 256),  # of nu
+            'learning_rate': 1e-5,  # the actor's
+            'nu_learning_rate': 1e-3,
+            'gradient_penalty': 10.0,
+            'orthogonal': 1e-4,  # of the actor
+            'discount': 0.99,  # a decision
+        }
+    )
+
     # A work directory, or its policies/pretrained: its policies are finetuned, and nothing is pretrained here. The
     # settings above but for the environment's, seed, obs_keys, action_bound and policy.chunk are then not read.
     config.init_from = ''

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 # bc and its baselines, then noise: also the order in print.
-PRETRAIN = ('bc', 'bc_dropout', 'bc_weight_decay', 'weighted_bc', 'sigma_bc', 'post_bc')
+PRETRAIN = ('bc', 'bc_dropout', 'bc_weight_decay', 'weighted_bc', 'value_dice', 'sigma_bc', 'post_bc')
 
 
 class Arm(NamedTuple):
@@ -42,6 +42,7 @@ class Arm(NamedTuple):
             'bc_dropout': f'BC dropout {self.dropout:g}',
             'bc_weight_decay': f'BC weight decay {self.weight_decay:g}',
             'weighted_bc': f'weighted BC β={self.beta:g}',
+            'value_dice': 'ValueDICE',
             'sigma_bc': f'σ-BC σ={self.sigma:g}',
             'post_bc': f'PostBC α={self.alpha:g}',
         }[self.pretrain]

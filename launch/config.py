@@ -24,6 +24,7 @@ from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
 from postbc_jax.simulators import robosuite_layout
+from postbc_jax.value_dice import ValueDICEConfig
 
 _AT_LEAST_1 = (
     'seeds',
@@ -35,14 +36,14 @@ _AT_LEAST_1 = (
     'evaluate.coverage_starts',
     'evaluate.coverage_rollouts',
 )
-_AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'save_every')
+_AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'value_dice.steps', 'save_every')
 
 # Finetuners; launch.finetuners makes them. Each has a section of its own in the config.
 ALGORITHMS = ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'ppo', 'best_of_n')
 
 
 def arms(config: ConfigDict) -> list[Arm]:
-    """bc and its baselines, sigma_bc at each sigma, then for each alpha the matched sigma_bc and post_bc itself."""
+    """bc and its baselines, sigma_bc at each sigma, for each alpha its matched sigma_bc and post_bc, value_dice."""
     for name in ('dropouts', 'weight_decays', 'betas', 'alphas', 'sigmas'):
         values = tuple(config[name])
         for value in values:
@@ -61,6 +62,13 @@ def arms(config: ConfigDict) -> list[Arm]:
         if config.matched:
             found.append(Arm('sigma_bc', sigma=float('nan'), matched_alpha=float(alpha)))
         found.append(Arm('post_bc', alpha=float(alpha)))
+    if config.value_dice.steps > 0:
+        if config.policy.family != 'gaussian':
+            raise ValueError(
+                f"config.policy.family={config.policy.family!r}: value_dice learns a 'gaussian' policy: choose it, or "
+                'config.value_dice.steps=0'
+            )
+        found.append(Arm('value_dice'))
     return found
 
 
@@ -154,8 +162,18 @@ def pretrain(config: ConfigDict, policy: PolicyConfig) -> PretrainConfig:
         )
 
 
+def value_dice(config: ConfigDict, policy: PolicyConfig) -> ValueDICEConfig:
+    """Its policies are averaged over steps as pretrain's are."""
+    with named(config, 'value_dice', 'pretrain', 'policy'):
+        return ValueDICEConfig(
+            policy=policy,
+            ema_decay=config.pretrain.ema_decay,
+            **fields(config.value_dice, leave_out=('steps',)),
+        )
+
+
 def chunks(config: ConfigDict, stage: str) -> int:
-    """Compiled calls of the stage 'posterior', 'pretrain' or 'warm_start'.
+    """Compiled calls of the stage 'posterior', 'pretrain', 'value_dice' or 'warm_start'.
 
     Raises:
       ValueError: steps_per_chunk does not divide steps.
@@ -209,6 +227,9 @@ def check(config: ConfigDict) -> None:
         chunks(config, stage)
     ensemble(config)
     pretrain(config, policy(config, obs_size=1, action_size=1))
+    if config.value_dice.steps:
+        chunks(config, 'value_dice')
+        value_dice(config, policy(config, obs_size=1, action_size=1))
     algorithms(config)
 
 

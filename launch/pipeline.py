@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch import handover, scales
+from launch import handover, scales, value_dice
 from launch.demonstrations import Learning, demonstrations, prepare
 from launch.evaluation import evaluate_policies
 from launch.finetuning import finetune
@@ -108,24 +108,30 @@ def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
 
 
 def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple[list[dict], Policy]:
-    """Trains every arm at every seed as one population; returns their labels and the policies (L, ...).
+    """Trains every arm at every seed as one population, then value_dice where it is an arm, as another.
+
+    Returns their labels and the policies (L, ...), those of value_dice last.
 
     noise.json is written before training, for a restart needs a matched arm's sigma, and again with what is played.
     """
     config = point.config
     point.progress.stage('policies')
     begun = point.read_json('noise.json')  # a sigma measured again on another machine may differ in its last digit
+    arms = settings.arms(config)
+    together = [arm for arm in arms if arm.pretrain != value_dice.NAME]
+    alone = [(seed, arm) for seed in range(config.seeds) for arm in arms if arm.pretrain == value_dice.NAME]
     population, found = [], []
     for seed in range(config.seeds):
         deviation = noise.deviation(factors[seed])
-        for arm in settings.arms(config):
+        for arm in together:
             if arm.matched_alpha:
                 rms = scales.trained(learning, arm.matched_alpha * deviation, seed)['rms_normalised']
                 arm = arm._replace(sigma=begun[len(population)]['sigma'] if begun else rms)
             of_arm = arm.alpha * deviation if arm.pretrain == 'post_bc' else jnp.full_like(deviation, arm.sigma)
             population.append((seed, arm))
             found.append(scales.trained(learning, of_arm, seed))
-    labels = [arm._asdict() | {'seed': seed} for seed, arm in population]
+    found += [scales.trained(learning, jnp.zeros_like(noise.deviation(factors[seed])), seed) for seed, _ in alone]
+    labels = [arm._asdict() | {'seed': seed} for seed, arm in population + alone]
     if not begun:
         begun = [label | scale for label, scale in zip(labels, found, strict=True)]
         point.write_json('noise.json', begun)
@@ -138,13 +144,13 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         name='pretrain',
         trainer=parallel.population(trainer, mesh),
         mesh=mesh,
-        labels=labels,
+        labels=labels[: len(population)],
         chunks=settings.chunks(config, 'pretrain'),
         steps_per_chunk=pretrain_config.steps_per_chunk,
         directory=point.directory / 'checkpoints' / 'pretrain',
         meta=settings.describe(pretrain_config),
     )
-    arms = pretraining.Arm(
+    numbers = pretraining.Arm(
         alpha=np.array([arm.alpha for _, arm in population], np.float32),
         sigma=np.array([arm.sigma for _, arm in population], np.float32),
         learning_rate=np.full(len(population), config.pretrain.learning_rate, np.float32),
@@ -159,14 +165,18 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         factors=parallel.shard(factors, mesh),
         mask=parallel.shard(learning.mask, mesh),
         quality=parallel.shard(learning.quality, mesh),
-        arm=parallel.shard(arms, mesh, P(parallel.LEARNER)),
+        arm=parallel.shard(numbers, mesh, P(parallel.LEARNER)),
     )
     keys = parallel.learner_keys(point.key('pretrain'), [seed for seed, _ in population], mesh)
     outcome = point.run(stage, keys, shared)
     policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
+    if alone:
+        fitted = value_dice.fit(point, learning, labels[len(population) :], pretrain_config.policy)
+        policies = value_dice.append(policies, fitted)
     checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels, point.about())
     if 'rms_played' not in begun[0]:
         played = scales.played(point, learning, labels, policies)
         point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
-    point.progress.say(f'{len(settings.arms(config))} arms x {config.seeds} seeds, one program, paired batches')
+    beside = ', ValueDICE beside it' if alone else ''
+    point.progress.say(f'{len(arms)} arms x {config.seeds} seeds, one program{beside}, paired batches')
     return labels, policies

@@ -30,6 +30,7 @@ from postbc_jax.finetune.steer import steer
 from postbc_jax.finetune.transitions import Transitions
 from postbc_jax.posterior.ensemble import EnsembleConfig, ensemble
 from postbc_jax.pretrain import Arm, PretrainConfig, PretrainData, pretrain
+from postbc_jax.value_dice import ValueDICEConfig, ValueDICEData, value_dice
 from tests.collectives import collectives, crossing_collectives
 
 LEARNERS = 3  # padded to 4 where the learner axis is 2 or 4
@@ -62,6 +63,17 @@ def make_pretrain() -> tuple[types.Trainer, Any]:
     arm = Arm(alpha, sigma, rate, decay, np.zeros(LEARNERS, np.int32), dropout, beta)
     mask, quality = np.ones((1, 24), np.float32), -np.arange(24, dtype=np.float32)[None] / 24
     return pretrain(config), PretrainData(windows(), NORMALISER, factors, mask, quality, arm)
+
+
+def make_value_dice() -> tuple[types.Trainer, Any]:
+    """Three seeds of a Gaussian actor, each with an episode of its own left out."""
+    actor = policies.PolicyConfig('gaussian', obs_size=4, action_size=1, chunk=3, hidden=(8,))
+    config = ValueDICEConfig(
+        actor, steps_per_chunk=3, batch_size=16, hidden=(8, 8), learning_rate=RATE, nu_learning_rate=RATE, ema_decay=0.5
+    )
+    mask = np.repeat(1 - np.eye(LEARNERS, dtype=np.float32), 8, axis=1)
+    source = np.arange(LEARNERS, dtype=np.int32)
+    return value_dice(config), ValueDICEData(windows(), NORMALISER, mask, source)
 
 
 def frozen_policies() -> policies.Policy:
@@ -165,6 +177,7 @@ def make_iql() -> tuple[types.Trainer, Any]:
 MAKE = {
     'ensemble': make_ensemble,
     'pretrain': make_pretrain,
+    'value_dice': make_value_dice,
     'dsrl_ppo': make_ppo,
     'dppo': make_dppo,
     'dsrl_sac': make_sac,

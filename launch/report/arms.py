@@ -1,7 +1,7 @@
 """The arms of a comparison as the report shows them: their order, colours, markers and dashes.
 
 An arm looks the same in every figure. Families differ by hue (neutral, warm, blue: told apart by all common kinds of
-colour blindness; BC's baselines, green and violet, by their dots too), members by lightness, marker and dash.
+colour blindness; BC's baselines, green, violet and magenta, by their dots too), members by lightness, marker and dash.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ LOOKS = {
         ('#55317a', '#a47fd0', 'd', (1, 2)),
         ('#a583c6', '#e0cdf5', 'p', (1, 2)),
     ],
+    'value_dice': [('#a3356f', '#f08fc0', 'p', (1, 2))],
     'fixed': [
         ('#e08a00', '#ffb84d', 's', ()),
         ('#9a5b00', '#d9a15c', '^', ()),

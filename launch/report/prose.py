@@ -46,6 +46,8 @@ METHODS = (
     '“Finetuned” is the last evaluation that all runs of the section have reached, not the best.',
     'Dropout and weight decay are BC’s; weighted BC draws better demonstrations more often, by exp(β z) of their '
     'standardised return. All three train on the same seeds, in the same program.',
+    'ValueDICE matches visits to demonstrated states and actions, by a saddle point of its own and no noise; its '
+    'Gaussian policies begin where BC’s do.',
     'Noise: rms in action units. α means nothing across tasks without it, and a gain over BC can be credited to the '
     'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.',
     '“Played” is the rms over noise draws of what the trained policies decode at demonstrated states. A network’s '

@@ -79,6 +79,7 @@ class MLP(nn.Module):
       activation: a name in ACTIVATIONS.
       layer_norm: LayerNorm before each activation (critics under high update-to-data ratios).
       out_scale: variance of the last layer's initial weights relative to LeCun's; 0 starts the outputs at zero.
+      out_bias: whether the last layer has a bias; a loss that ignores a constant gives it no gradient but rounding.
     """
 
     hidden: tuple[int, ...]
@@ -86,6 +87,7 @@ class MLP(nn.Module):
     activation: str = 'relu'
     layer_norm: bool = False
     out_scale: float = 1.0
+    out_bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, dropout: Dropout | None = None, first: int = 0) -> jax.Array:
@@ -95,7 +97,7 @@ class MLP(nn.Module):
             x = nn.Dense(width)(x)
             x = act(nn.LayerNorm()(x) if self.layer_norm else x)
             x = dropout(x, layer) if dropout else x
-        return nn.Dense(self.out, kernel_init=_scaled(self.out_scale))(x)
+        return nn.Dense(self.out, self.out_bias, kernel_init=_scaled(self.out_scale))(x)
 
 
 def _scaled(scale: float) -> Callable:

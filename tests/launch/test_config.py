@@ -56,6 +56,26 @@ def test_arms_of_the_baselines(config):
         settings.arms(changed(config, betas=(-1,)))
 
 
+def test_value_dice_is_an_arm_of_gaussian_policies(config):
+    gaussian = changed(config, policy__family='gaussian', value_dice__steps=2000)
+    settings.check(gaussian)
+    assert settings.arms(gaussian)[-1] == Arm('value_dice') == arm_of({'pretrain': 'value_dice'})
+    assert Arm('value_dice').name == 'ValueDICE' and settings.chunks(gaussian, 'value_dice') == 2
+    with pytest.raises(ValueError, match=r"^config\.policy\.family='flow': value_dice learns a 'gaussian'[^\n]*$"):
+        settings.check(changed(config, value_dice__steps=2000))
+    for name, value, says in (
+        ('steps', 1500, 'config.value_dice.steps=1500: must be a positive multiple of steps_per_chunk=1000'),
+        ('steps', -1, 'config.value_dice.steps=-1: must be at least 0'),
+        ('batch_size', 0, 'config.value_dice.batch_size=0: must be at least 1'),
+        ('hidden', (0,), 'config.value_dice.hidden=(0,): widths'),
+        ('learning_rate', 0.0, 'config.value_dice.learning_rate=0.0: must be above 0'),
+        ('discount', 1.0, 'config.value_dice.discount=1.0: must be at least 0 and less than 1'),
+    ):
+        with pytest.raises(ValueError) as refusal:
+            settings.check(settings.at_point(gaussian, {f'value_dice.{name}': value}))
+        assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
+
+
 def test_the_name_of_an_arm_is_the_same_at_every_seed():
     row = {'pretrain': 'sigma_bc', 'alpha': 0.0, 'sigma': 0.12345, 'matched_alpha': 1.0}
     assert arm_of(row) == arm_of(row | {'sigma': 0.2})

@@ -1,5 +1,7 @@
 """Every finetuner in one run, with fitted critics and demonstrations in the batches: what it leaves."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ def get_config(arg):
     if arg == 'gaussian':
         config.policy.family = 'gaussian'
         config.finetune.algorithm = 'ppo'
+        config.value_dice.update(steps=4, steps_per_chunk=2, batch_size=8, hidden=(8,))
     config.finetune.chunks = 2
     for name in ('dsrl_ppo', 'dppo', 'ppo'):
         config[name].update(iterations_per_chunk=1, environments=16, groups=2, minibatches=2, epochs=1, hidden=(8,))
@@ -44,6 +47,7 @@ def get_config(arg):
 ALGORITHMS = {'': ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'best_of_n'), 'gaussian': ('ppo',)}
 MADE = {'dsrl_ppo': 'SteeredPolicy', 'dsrl_sac': 'SteeredPolicy', 'dsrl_na': 'SteeredPolicy'}
 MADE |= {'dppo': 'ChainPolicy', 'ppo': 'ChainPolicy', 'best_of_n': 'BestOfNPolicy'}
+ARMS = {'': ('bc', 'post_bc'), 'gaussian': ('bc', 'post_bc', 'value_dice')}
 OWN_EPISODES = 16 * 10  # env steps of the warm start: episodes of gate, all of them 10 steps long
 
 
@@ -61,14 +65,14 @@ def run(request, start, tmp_path_factory):
 def test_each_leaves_its_curve_from_the_same_policies(run):
     arg, directory, _, _ = run
     untouched = [row['success_rate'] for row in rows(directory) if row['finetune'] == 'none']
-    assert len(untouched) == 2
+    assert len(untouched) == len(ARMS[arg])
     for name in ALGORITHMS[arg]:
         curve = [row for row in rows(directory) if row['finetune'] == name]
         assert [(row['pretrain'], row['chunk']) for row in curve] == [
-            (arm, chunk) for chunk in range(3) for arm in ('bc', 'post_bc')
+            (arm, chunk) for chunk in range(3) for arm in ARMS[arg]
         ]
         if name not in ('dppo', 'ppo'):  # which begin with the same policies, played in their way
-            assert [row['success_rate'] for row in curve[:2]] == untouched
+            assert [row['success_rate'] for row in curve[: len(untouched)]] == untouched
         steps = [row['env_steps'] for row in curve if row['pretrain'] == 'bc']
         assert steps[0] == 0 < steps[1] and (steps[1] < steps[2] or name == 'best_of_n')
         if name != 'best_of_n':
@@ -79,9 +83,23 @@ def test_each_leaves_its_curve_from_the_same_policies(run):
 def test_each_hands_on_a_policy_that_acts(run):
     arg, directory, _, _ = run
     for name in ALGORITHMS[arg]:
-        policy = checkpoint.load_policy(directory / 'policies' / name, {'pretrain': 'post_bc'}, KINDS[MADE[name]])
+        policy = checkpoint.load_policy(directory / 'policies' / name, {'pretrain': ARMS[arg][-1]}, KINDS[MADE[name]])
         chunk, _ = policy(np.array([-1.0, 0.2, 0.3, -0.4], np.float32), jax.random.key(0))
         assert chunk.shape == (1, 1) and np.isfinite(chunk).all()
+
+
+def test_value_dice_is_trained_beside_the_others(run):
+    """From its seed's first parameters; its row of noise.json has no noise but what its policy plays."""
+    arg, directory, _, _ = run
+    noise = {row['pretrain']: row for row in json.loads((directory / 'noise.json').read_text())}
+    assert tuple(noise) == ARMS[arg]
+    if 'value_dice' in noise:
+        row = noise['value_dice']
+        assert row['rms'] == row['alpha'] == row['sigma'] == 0 < row['rms_played']
+        learnt = [row for row in rows(directory, 'metrics.jsonl') if row['stage'] == 'value_dice']
+        assert [(row['pretrain'], row['chunk'], row['step']) for row in learnt] == [
+            ('value_dice', i, 2 * i) for i in (1, 2)
+        ]
 
 
 def test_candidates_are_swept_on_the_same_episodes(run):

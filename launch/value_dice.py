@@ -1,0 +1,57 @@
+"""The arm that is no fit to noised demonstrations: ValueDICE, at every seed, a population and a stage of its own.
+
+Called by launch.pipeline after the other arms' pretraining.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from launch import config as settings
+from launch.demonstrations import Learning
+from launch.point import Point
+from postbc_jax import loop, parallel
+from postbc_jax.policies import Policy, PolicyConfig
+from postbc_jax.value_dice import ValueDICEData, value_dice
+
+NAME = 'value_dice'
+
+
+def fit(point: Point, learning: Learning, labels: list[dict], policy: PolicyConfig) -> Policy:
+    """Trains one policy a label, on its seed's demonstrations, from the parameters with which the seed's bc begins.
+
+    Args:
+      point, learning: the point's.
+      labels: of L learners.
+      policy: as the other arms'.
+
+    Returns:
+      The policies (L, ...), numpy.
+    """
+    config = settings.value_dice(point.config, policy)
+    trainer = value_dice(config)
+    mesh = parallel.mesh(len(labels), divides=trainer.rows)
+    stage = loop.Stage(
+        name=NAME,
+        trainer=parallel.population(trainer, mesh),
+        mesh=mesh,
+        labels=labels,
+        chunks=settings.chunks(point.config, NAME),
+        steps_per_chunk=config.steps_per_chunk,
+        directory=point.directory / 'checkpoints' / NAME,
+        meta=settings.describe(config),
+    )
+    seeds = [label['seed'] for label in labels]
+    shared = ValueDICEData(
+        windows=parallel.shard(learning.windows, mesh),
+        normaliser=parallel.shard(learning.normaliser, mesh),
+        mask=parallel.shard(learning.mask, mesh),
+        source=parallel.shard(np.array(seeds, np.int32), mesh, P(parallel.LEARNER)),
+    )
+    outcome = point.run(stage, parallel.learner_keys(point.key('pretrain'), seeds, mesh), shared)
+    return parallel.gather(stage.trainer.policy(outcome.state, shared), len(labels))
+
+
+def append(policies: Policy, more: Policy) -> Policy:
+    """The policies (L, ...) and more (M, ...) of the same kind, (L + M, ...)."""
+    return jax.tree.map(lambda *stacks: np.concatenate(stacks), policies, more)
