@@ -8,8 +8,9 @@ from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
 from postbc_jax.finetune import critics
+from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
 from postbc_jax.finetune.iql import IQLConfig, IQLData, iql
-from postbc_jax.finetune.ppo import PPOConfig, ppo
+from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
 from postbc_jax.networks import MLP
 from tests.finetune import priors, probes
@@ -80,7 +81,7 @@ def of_sac(q, obs, action):
 def test_v_is_the_critic_of_ppo():
     config = settings(PPO).critics()
     v = critics.init(config, jax.random.key(0), obs_size=2, action_size=1)['v']
-    assert shapes(v) == initial(ppo(Probe, PPO))['critic']
+    assert shapes(v) == initial(dsrl_ppo(Probe, PPO))['critic']
     network = MLP(PPO.hidden, 1, PPO.activation)
     for obs in np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32):
         np.testing.assert_allclose(network.apply(v, obs)[0], critics.state_value(config, v, obs), rtol=1e-6)

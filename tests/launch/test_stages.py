@@ -36,7 +36,7 @@ def test_pretraining_alone_stops_before_finetuning(pretrained, whole):
     ]
     same(directory, whole[0], ('coverage.jsonl', 'noise.json'))
     assert len(rows(directory)) == LEARNERS and not (directory / 'checkpoints' / 'dsrl_ppo').exists()
-    assert json.loads((directory / 'done.json').read_text()) == {'stages': 4}
+    assert json.loads((directory / 'done.json').read_text()) == {'stage': 'pretrain'}
 
 
 @pytest.mark.parametrize('stage', ['finetune', ''])
@@ -49,7 +49,7 @@ def test_either_way_on_ends_with_the_numbers_of_one_run(stage, pretrained, whole
         assert out[0] == f'{directory}: finished already, nothing to do'
     out, err = finish(start(*command, f'--stage={stage}'))
     assert err == []
-    expected = ['policies', 'evaluation', 'finetune'] if stage else ['demonstrations', 'posterior']
+    expected = ['policies', 'evaluation', 'dsrl_ppo'] if stage else ['demonstrations', 'posterior']
     assert [re.match(r'\[./.\] (\w+)', line)[1] for line in out[1 : 1 + len(expected)]] == expected
     same(directory, whole[0], ('results.jsonl', 'metrics.jsonl', 'coverage.jsonl', 'noise.json'))
     out, _ = finish(start(*command))
@@ -67,7 +67,7 @@ def test_policies_are_finetuned_in_a_directory_of_their_own(whole, tiny, start, 
     assert err == []
     assert re.fullmatch(rf'\[1/3\] policies: 6 pretrained in gate; {there}/policies/pretrained \(\d+ s\)', out[0])
     same(here, whole[0], ('results.jsonl', 'coverage.jsonl', 'noise.json'))
-    assert {row['stage'] for row in rows(here, 'metrics.jsonl')} == {'finetune'}
+    assert {row['stage'] for row in rows(here, 'metrics.jsonl')} == {'dsrl_ppo'}
     (ours, mine), (theirs, others) = (checkpoint.load_policies(d / 'policies/pretrained') for d in (here, whole[0]))
     assert mine == others
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
@@ -86,4 +86,4 @@ def test_without_noise_json_the_report_says_so(whole, tiny, start, tmp_path):
     command = f'--config={tiny}', f'--workdir={here}', f'--config.init_from={tmp_path}/policies'
     finish(start(*command, '--stage=finetune', '--config.finetune.algorithm=none'))
     assert 'noise.json: missing' in (here / 'report.html').read_text()
-    assert len(rows(here)) == LEARNERS and json.loads((here / 'done.json').read_text()) == {'stages': 5}
+    assert len(rows(here)) == LEARNERS and json.loads((here / 'done.json').read_text()) == {'stage': 'finetune'}

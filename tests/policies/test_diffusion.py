@@ -141,7 +141,7 @@ def test_loss_shows_the_network_chunks_noised_to_the_level_it_names(monkeypatch)
     alpha_bar = jnp.asarray(diffusion.cosine_alpha_bar(20), jnp.float32)
 
     class Knowing:
-        def apply(self, params, x, time, obs):
+        def apply(self, params, x, time, obs, dropout):
             kept = alpha_bar[jnp.round(time * 20).astype(int)]
             return (x - jnp.sqrt(kept) * params) / jnp.sqrt(1 - kept)
 

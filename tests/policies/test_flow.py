@@ -96,7 +96,7 @@ def test_loss_shows_the_network_points_of_the_straight_path_at_the_time_it_names
     """A network that knows the chunk c says (c - x_t) / (1 - t) = c - z: its loss is 0, at every time drawn."""
 
     class Knowing:
-        def apply(self, params, x, time, obs):
+        def apply(self, params, x, time, obs, dropout):
             return (params - x) / (1 - time)
 
     monkeypatch.setattr(flow.networks, 'DenoisingMLP', lambda *_: Knowing())
