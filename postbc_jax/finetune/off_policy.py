@@ -18,6 +18,7 @@ from flax import struct
 from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
+from postbc_jax.data import bootstrap
 from postbc_jax.envs.wrappers import wrap
 from postbc_jax.finetune import actor, episodes, rewards
 from postbc_jax.finetune.off_policy_config import OffPolicyConfig
@@ -188,15 +189,9 @@ def off_policy(
             discount=fixed.discount,
             next_observation=fixed.next_obs,
         )
-        total = jnp.cumsum(fixed.weight)
-        last = jnp.searchsorted(total, total[-1])  # the last row that counts, where rounding goes beyond it
-
-        def draw(key):
-            level = jax.random.uniform(key, (method.batches * known_share,)) * total[-1]
-            return jnp.minimum(jnp.searchsorted(total, level, side='right'), last)
-
         keys = parallel.row_keys(jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step), local)
-        rows = jax.vmap(draw)(keys)
+        uniforms = jax.vmap(lambda k: jax.random.uniform(k, (method.batches * known_share,)))(keys)
+        rows = bootstrap.draw(uniforms.ravel(), bootstrap.cumulative(fixed.weight)).reshape(uniforms.shape)
         return jax.tree.map(lambda x: x[rows], table)
 
     def learn(state: OffPolicyState, data: Any) -> tuple[OffPolicyState, Metrics]:
