@@ -178,7 +178,11 @@ def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
 def _curves(
     runs: dict[tuple[Arm, Unit, int], dict[float, Row]], pretrained: dict[Arm, dict[Unit, Row]]
 ) -> dict[Arm, Curves]:
-    """All runs on the evaluations of the one that is least far; linear between evaluations where theirs differ."""
+    """All runs on the evaluations of the one that is least far; linear between evaluations where theirs differ.
+
+    Runs with one evaluation each after the start (best_of_n, however many its critics had) are taken as they are, at
+    their mean step: nothing was measured on the way there that a line could stand for.
+    """
     series = {}
     for (arm, unit, seed), rows in runs.items():
         points = {steps: row['success_rate'] for steps, row in rows.items()}
@@ -189,9 +193,12 @@ def _curves(
     if not series:
         return {}
     grid = min(series.values(), key=lambda xy: (xy[0, -1], xy.shape[1]))[0]
+    once = all(xy.shape[1] == 2 for xy in series.values())
+    if once:
+        grid = np.mean([steps for steps, _ in series.values()], axis=0)
     by_unit: dict[Arm, dict[Unit, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     for (arm, unit, _), (steps, success) in series.items():
-        by_unit[arm][unit].append(np.interp(grid, steps, success))
+        by_unit[arm][unit].append(success if once else np.interp(grid, steps, success))
     return {
         arm: Curves(grid, tuple(sorted(units)), np.stack([np.mean(units[unit], axis=0) for unit in sorted(units)]))
         for arm, units in by_unit.items()

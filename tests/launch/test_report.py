@@ -142,6 +142,21 @@ def test_runs_whose_steps_differ_meet_by_interpolation_and_start_untouched(tmp_p
     np.testing.assert_allclose(curves.success[:, 3], plain.success[:, 1:3].mean(1))
 
 
+def test_runs_with_one_evaluation_keep_what_they_measured(tmp_path):
+    """Of critics fitted to as many episodes, which took one arm fewer steps: no other is cut where it ends."""
+    directory = write_run(tmp_path / 'run', evaluations=2)
+
+    def sooner(row):
+        shorter = row['pretrain'] == 'post_bc' and row['env_steps'] > 0
+        return row | {'env_steps': 80_000} if shorter else row
+
+    measured = compare.finals(one_section(directory)[0])
+    rewrite(directory, 'results.jsonl', sooner)
+    section, _ = one_section(directory)
+    assert compare.finals(section) == measured
+    assert 80_000 < section.curves[BC].steps[-1] < 100_000
+
+
 def test_finetuning_seeds_are_averaged_before_anything_else(tmp_path):
     directory = write_run(tmp_path / 'run', finetune_seeds=2)
     rows = [json.loads(line) for line in (directory / 'results.jsonl').read_text().splitlines()]
