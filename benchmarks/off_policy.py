@@ -84,6 +84,7 @@ def _ours(make_env: Callable, width: int, updates: int, steps: int, data) -> Cal
         updates_per_step=updates,
         batch_size=BATCH,
         hidden=(width,) * LAYERS,
+        layer_norm=False,  # the peer's critics have none
     )
     mesh = parallel.mesh(1)
     trainer = parallel.population(sac(make_env, config), mesh)

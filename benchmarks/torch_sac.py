@@ -1,6 +1,6 @@
 """SAC and DSRL-SAC as PyTorch users have them: Stable-Baselines3, on plain numpy environments.
 
-The peers of benchmarks/off_policy.py. Its critics have no LayerNorm; ours do, as the official DSRL's.
+The peers of benchmarks/off_policy.py. Its critics have no LayerNorm; nor have ours here.
 """
 
 from collections.abc import Callable

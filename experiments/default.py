@@ -239,6 +239,7 @@ def get_config() -> ConfigDict:
             'batch_size': 256,
             'hidden': (256, 256, 256),  # (3x2048)
             'activation': 'tanh',
+            'layer_norm': True,  # in the critics
             'learning_rate': 3e-4,
             'temperature': 1.0,  # to begin with
             'target_margin': 1.0,  # critics' targets stay within the possible returns by this margin

@@ -1,6 +1,8 @@
 """Errors as the launchers show them: what this project refuses is one line, a fault keeps its traceback."""
 
 import dis
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -14,14 +16,40 @@ def refusal(error: Exception) -> str | None:
 
     A refusal is a ValueError or FloatingPointError that a `raise` of this project's own code has raised: those of jax,
     numpy or Python say nothing of what to change. A simulator's failure (HostError of envs.pool) is one too, also
-    where jax has wrapped it in an error of its own on its way out of a callback.
+    where jax has wrapped it in an error of its own on its way out of a callback; and so is a full disk.
     """
+    if full(error):
+        return _full(error)
     if isinstance(error, RuntimeError):
         found = re.search(r'\bHostError: (.+)', f'{type(error).__name__}: {error}')
         return found and found[1].strip()
     if isinstance(error, ValueError | FloatingPointError) and _raised_by_us(error):
         return str(error)
     return None
+
+
+_NO_ROOM = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def full(error: BaseException) -> bool:
+    """Whether it says, or comes of one that says, that a disk or a quota is full."""
+    return any(text in str(one) for one in _chain(error) for text in _NO_ROOM)
+
+
+def _full(error: BaseException) -> str:
+    said = next(str(one) for one in _chain(error) if any(text in str(one) for text in _NO_ROOM))
+    what = next(text for text in _NO_ROOM if text in said)
+    path = re.search(r'[\'"](/[^\'"]+)[\'"]', said)
+    return f'{path[1] if path else "a file"}: {what}: make room and run the same command again; what was saved is whole'
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """The error, what it was raised from or while handling, and so on."""
+    found = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _raised_by_us(error: Exception) -> bool:

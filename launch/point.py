@@ -14,7 +14,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict
 
 from launch.progress import Progress
-from postbc_jax import atomic, loop, metrics
+from postbc_jax import atomic, checkpoint, loop, metrics
 
 # One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
 PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert')
@@ -55,6 +55,8 @@ class Point:
         writer: metrics.Writer = metrics.JsonLines(self.directory / 'metrics.jsonl')
         if self.config.tensorboard:
             writer = metrics.Tee(writer, metrics.TensorBoard(self.directory / 'tensorboard'))
+        for path in checkpoint.incomplete(stage.directory):
+            self.progress.note(f'note: {path}: the save was cut short; skipped')
         self.progress.begin(stage.calls)
         try:
             return loop.run(

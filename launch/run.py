@@ -19,15 +19,12 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import errors, finetuners, pipeline
+from launch import errors, finetuners, pipeline, preemption
 from launch.point import Point
 from launch.progress import Progress
 from launch.status_file import StatusFile, alone
 from launch.workdir import claim, directory_of
 from postbc_jax import loop, parallel
-
-PREEMPTED = 75  # EX_TEMPFAIL: run it again
-_SIGTERMS: list[bool] = []  # one for each that has come
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:arg]; override with --config.key=value')
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written')
@@ -55,9 +52,11 @@ def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path,
             with _reported(directory):
                 raise
         raise
+    asked = preemption.listening()
     with _reported(directory) as status:
+        asked.at_last = status.preempted
         progress = Progress(pipeline.stages(config, stage), status)
-        point = Point(config, directory, env, progress, lambda: bool(_SIGTERMS))
+        point = Point(config, directory, env, progress, lambda: asked.asked)
         claim(directory, config)
         pipeline.run(point, stage)
 
@@ -93,14 +92,15 @@ def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> t
 
 
 def start() -> None:
-    """What every launcher does first: minds SIGTERM, joins the other processes, finds what was compiled before."""
-    signal.signal(signal.SIGTERM, lambda *_: _SIGTERMS.append(True))
+    """What every launcher does first: joins the other processes, minds SIGTERM, finds what was compiled before."""
     sys.stdout.reconfigure(errors='backslashreplace')  # a log that knows no sigma must not end a run
     logging.set_verbosity(logging.ERROR)  # orbax informs at length, and warns of every save that waits for the last
     # What fails in a callback reaches `guarded`, which shows it; jax would log it before, and raise it again at exit.
     getLogger('jax._src.callback').disabled = True
+    getLogger('asyncio').disabled = True  # the same of orbax's writes
     sys.unraisablehook = _unraisable
     parallel.initialize()
+    preemption.listening()
     parallel.one_device_a_core()
     if _CACHE.value:
         loop.compilation_cache(_CACHE.value)
@@ -121,14 +121,19 @@ def guarded(action: Callable[[], None]) -> None:
         action()
     except loop.Preempted as stopped:
         print(f'{stopped}; run the same command again to go on', file=sys.stderr)
-        sys.exit(PREEMPTED)
+        sys.exit(preemption.STATUS)
     except Exception as error:
         said = errors.refusal(error)
         if said is None:
             raise
+        if errors.full(error):  # orbax's other writes would each leave a traceback behind
+            print(f'error: {said}', file=sys.stderr, flush=True)
+            os._exit(1)
         sys.exit(f'error: {said}')
     except KeyboardInterrupt:
         sys.exit('interrupted; run the same command again to go on from the last checkpoint')
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the exit status stands; Python, ending, would die of it
 
 
 def load() -> tuple[ConfigDict, list[dict]]:

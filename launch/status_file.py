@@ -59,7 +59,7 @@ class StatusFile:
         if error is None:
             self._end('done')
         elif isinstance(error, loop.Preempted):
-            self._end('preempted')
+            self.preempted()
         elif isinstance(error, Exception):
             self._end('failed', errors.refusal(error) or ''.join(traceback.format_exception(error)).rstrip())
         else:
@@ -77,6 +77,10 @@ class StatusFile:
         if time.monotonic() - self._written >= EVERY:
             self._write()
 
+    def preempted(self) -> None:
+        """The run was asked to stop, and does."""
+        self._end('preempted')
+
     def _end(self, state: str, error: str | None = None) -> None:
         self._status.update(state=state, error=error)
         self._write()
@@ -85,7 +89,12 @@ class StatusFile:
         self._written = time.monotonic()
         if jax.process_index() == 0:
             self._status['updated'] = _now()
-            atomic.write(self._file, json.dumps(self._status, indent=1) + '\n')
+            text = json.dumps(self._status, indent=1) + '\n'
+            try:
+                atomic.write(self._file, text)
+            except OSError:  # a full disk has no room for another file, but this one has its place
+                with contextlib.suppress(OSError):
+                    self._file.write_text(text)
 
 
 def read(directory: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""checkpoint.py: states restored on other device counts, half-written checkpoints, refusals, and stored policies."""
+"""checkpoint: states restored on other device counts, half-written checkpoints, refusals, and stored policies."""
 
 import dataclasses
 import functools
@@ -125,7 +125,9 @@ def restored_step(directory):
 def test_half_written_checkpoints_are_skipped_and_can_be_saved_again(saved, missing):
     damaged = saved / '3' / missing
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
+    assert checkpoint.incomplete(saved) == [str(saved / '3')]
     assert restored_step(saved) == (2, 2)
+    assert checkpoint.incomplete(saved) == []
     mesh, make, keys = population(1)
     with checkpoint.Checkpoints(saved, {'lr': 0.1}, LEARNERS) as checkpoints:
         checkpoints.save(3, make(keys, jnp.zeros(())))
@@ -134,6 +136,7 @@ def test_half_written_checkpoints_are_skipped_and_can_be_saved_again(saved, miss
 
 def test_a_save_that_was_killed_is_skipped(saved):
     (saved / '3').rename(saved / '3.orbax-checkpoint-tmp')
+    assert checkpoint.incomplete(saved) == [str(saved / '3.orbax-checkpoint-tmp')]
     assert restored_step(saved) == (2, 2)
 
 

@@ -27,7 +27,7 @@ class CriticConfig:
       bound: b, of the noise.
       hidden: widths of the hidden layers.
       activation: a name in networks.ACTIVATIONS.
-      layer_norm: LayerNorm in the two Q heads, as SAC's critics have it; V has none, as PPO's critic.
+      layer_norm: LayerNorm in the two Q heads, as SAC's critics may have it; V has none, as PPO's critic.
 
     Raises:
       ValueError: a value that cannot be run.
@@ -80,7 +80,8 @@ def warm_start(finetuner: Any, bound: float = 1.0, action: str = 'noise') -> dic
       action: what its Q reads.
     """
     same = {name: getattr(finetuner, name) for name in ('hidden', 'activation', 'discount', 'reward')}
-    return same | {'action': action, 'bound': bound, 'layer_norm': True}
+    layer_norm = getattr(finetuner, 'layer_norm', True)  # PPO's has no Q
+    return same | {'action': action, 'bound': bound, 'layer_norm': layer_norm}
 
 
 def _q(config: CriticConfig) -> MLP:

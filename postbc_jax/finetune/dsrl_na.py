@@ -74,7 +74,7 @@ def dsrl_na(
       ValueError: an offline share without transitions; from init, critics of other shapes.
     """
     soft, distilling = optax.adam(config.learning_rate), optax.adam(config.learning_rate)
-    network = twin_critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation, config.layer_norm)
 
     def init(keys, data, obs_size: int, actor_config: actor.ActorConfig) -> Learned:
         params = init_params(config, keys, obs_size, actor_config, initial_critics and initial_critics(data))

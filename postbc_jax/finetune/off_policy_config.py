@@ -19,8 +19,9 @@ class OffPolicyConfig:
       replay: transitions held, over all rings.
       updates_per_step: updates after each step of all environments together; the official DSRL code calls it UTD.
       batch_size: of an update; every ring gives the same share.
-      hidden, activation: of the actor and of the critics, which have LayerNorm. The paper's are 2048 wide; 256 is what
-        two cores train at a useful rate.
+      hidden, activation: of the actor and of the critics. The paper's are 2048 wide; 256 is what two cores train at a
+        useful rate.
+      layer_norm: LayerNorm in the critics, as the paper's have it; it keeps many updates a step from diverging.
       learning_rate: Adam's, of actor, critics and temperature.
       discount: once per decision.
       tau: Polyak averaging of the target critics.
@@ -45,6 +46,7 @@ class OffPolicyConfig:
     batch_size: int = 256
     hidden: tuple[int, ...] = (256, 256, 256)
     activation: str = 'tanh'
+    layer_norm: bool = True
     learning_rate: float = 3e-4
     discount: float = 0.99
     tau: float = 0.005

@@ -93,7 +93,7 @@ def init_params(
       ValueError: `initial` has other shapes than the critics.
     """
     actor_key, critic_key = keys
-    network = twin_critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation, config.layer_norm)
     fresh = twin_critics.init(network, critic_key, obs_size, actor_config.noise_size)
     return {
         'actor': actor.init(actor_config, actor_key, obs_size),
@@ -127,7 +127,7 @@ def soft_updates(
     Returns:
       learned, and the metrics' means over the updates.
     """
-    network = twin_critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation, config.layer_norm)
     bound = problem.actor.bound
 
     def loss(params: Params, target: Params, batch: Transition, normal: jax.Array):

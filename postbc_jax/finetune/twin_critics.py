@@ -10,8 +10,8 @@ from postbc_jax.networks import MLP
 from postbc_jax.types import Params
 
 
-def network(hidden: tuple[int, ...], activation: str, layer_norm: bool = True) -> MLP:
-    """One critic: (O + D,) -> (1,). LayerNorm keeps many updates a step from diverging."""
+def network(hidden: tuple[int, ...], activation: str, layer_norm: bool) -> MLP:
+    """One critic: (O + D,) -> (1,)."""
     return MLP(hidden, 1, activation, layer_norm=layer_norm)
 
 

@@ -30,9 +30,9 @@ CONFIG = NAConfig(
     target_entropy=-1.0,
     reward='env',
 )
-NETWORK = twin_critics.network(CONFIG.hidden, CONFIG.activation)
+NETWORK = twin_critics.network(CONFIG.hidden, CONFIG.activation, CONFIG.layer_norm)
 ACTOR = actor.ActorConfig('squashed', 1, Probe.bound, CONFIG.hidden, CONFIG.activation)
-LINEAR = twin_critics.network((), 'tanh')
+LINEAR = twin_critics.network((), 'tanh', False)
 
 
 def decode(kind, obs, noise):

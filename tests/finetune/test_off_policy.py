@@ -149,7 +149,7 @@ def test_learns_values_of_what_only_fixed_transitions_have(make, at):
     trainer = trainer_of(make, config, offline=lambda data: jax.tree.map(jnp.asarray, fixed))
     state, _ = run(parallel.population(trainer, on_mesh(two())[0]), two())
     params = jax.tree.map(lambda x: x[0], state.params['critics'])
-    network = twin_critics.network(config.hidden, config.activation)
+    network = twin_critics.network(config.hidden, config.activation, config.layer_norm)
     for row in range(2):
         q = twin_critics.values(network, params, NOWHERE, getattr(fixed, at)[row])
         np.testing.assert_allclose(q, fixed.reward[row], atol=0.1)
@@ -158,7 +158,9 @@ def test_learns_values_of_what_only_fixed_transitions_have(make, at):
 @pytest.mark.parametrize('make', [sac, dsrl_na])
 def test_critics_and_targets_start_from_those_given(make):
     config = config_of(make)
-    given = twin_critics.init(twin_critics.network(config.hidden, config.activation), jax.random.key(7), 2, 1)
+    given = twin_critics.init(
+        twin_critics.network(config.hidden, config.activation, config.layer_norm), jax.random.key(7), 2, 1
+    )
     mesh, data = on_mesh(two())
     keys = parallel.learner_keys(jax.random.key(0), [0, 1], mesh)
     state = parallel.population(trainer_of(make, config, initial_critics=lambda data: given), mesh).init(keys, data)
@@ -169,7 +171,7 @@ def test_critics_and_targets_start_from_those_given(make):
 
 @pytest.mark.parametrize('make', [sac, dsrl_na])
 def test_refuses_critics_of_other_widths(make):
-    other = twin_critics.init(twin_critics.network((8,), 'tanh'), jax.random.key(7), 2, 1)
+    other = twin_critics.init(twin_critics.network((8,), 'tanh', True), jax.random.key(7), 2, 1)
     trainer = trainer_of(make, config_of(make), initial_critics=lambda data: other)
     with pytest.raises(ValueError, match=r'dsrl_\w+\.hidden: the critics to start from have .* of shape \(2, 8\)'):
         run(parallel.population(trainer, on_mesh(two())[0]), two())

@@ -4,7 +4,12 @@ import os
 import re
 from pathlib import Path
 
-from postbc_jax import metrics
+import jax
+import numpy as np
+
+from postbc_jax import checkpoint, metrics
+from postbc_jax.finetune.steer import SteeredPolicy
+from postbc_jax.policies import Policy
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -46,6 +51,16 @@ def finish(process, status=0):
         process.kill()
     assert process.returncode == status, f'{out}\n{err}'
     return out.splitlines(), [line for line in err.splitlines() if not BAR.fullmatch(line)]
+
+
+def assert_same(ours, theirs):
+    """Two runs have the same rows and policies, bit for bit."""
+    for name in ('results.jsonl', 'metrics.jsonl', 'coverage.jsonl', 'noise.json'):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    for name, kind in (('pretrained', Policy), ('dsrl_ppo', SteeredPolicy)):
+        (a, labels), (b, others) = (checkpoint.load_policies(d / 'policies' / name, kind) for d in (ours, theirs))
+        assert labels == others
+        jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 def rows(directory, name='results.jsonl'):

@@ -1,27 +1,34 @@
-"""What lies on disk between the stages: training states that can be resumed, and policies for the next stage.
+"""Training states that can be resumed, with what says whose they are. Read and written by the loop."""
 
-A thin layer over Orbax. Arrays are Orbax's, everything else is JSON; nothing is pickled, nothing is half-written.
-"""
-
-import dataclasses
 import json
 import os
 import pathlib
-import typing
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
-from postbc_jax.policies import Policy
 
 Path = str | os.PathLike
+
+
+_TEMPORARY = '.orbax-checkpoint-tmp'
+
+
+def incomplete(directory: Path) -> list[str]:
+    """The folders of a stage's directory in which a save was cut short. Checkpoints skips and removes them."""
+    folders = sorted(path for path in pathlib.Path(directory).glob('*') if path.is_dir())
+    return [str(path) for path in folders if _TEMPORARY in path.name or (path.name.isdigit() and not _complete(path))]
+
+
+def _complete(folder: pathlib.Path) -> bool:
+    return all((folder / part).is_file() for part in ('state/_METADATA', 'state/manifest.ocdbt', 'meta/metadata'))
 
 
 class Checkpoints:
@@ -67,7 +74,18 @@ class Checkpoints:
         return self._manager.is_saving_in_progress()
 
     def save(self, chunk: int, state: Any) -> None:
-        """Saves the population's state after `chunk` chunks. The state may be donated as soon as this returns."""
+        """Saves the population's state after `chunk` chunks. The state may be donated as soon as this returns.
+
+        Raises:
+          ValueError: the disk has no room for it.
+        """
+        needed = sum(x.nbytes for x in jax.tree.leaves(state)) + 2**20  # the rest says what the arrays are
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            raise ValueError(
+                f'{self._directory}: no room to save chunk {chunk}: {free / 2**20:.1f} MiB are left, '
+                f'{needed / 2**20:.1f} are needed: make room and start again; the last checkpoint is whole'
+            )
         rows = jax.tree.leaves(state)[0].shape[0]
         meta = {'run': self._meta, 'rows': rows, 'arrays': _layout(state)}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
@@ -117,9 +135,7 @@ class Checkpoints:
     def _newest_complete(self) -> int | None:
         """The newest checkpoint that is whole. Newer ones that are not are removed, so that they can be saved again."""
         for chunk in sorted(self._manager.all_steps(), reverse=True):
-            folder = self._directory / str(chunk)
-            parts = ('state/_METADATA', 'state/manifest.ocdbt', 'meta/metadata')
-            if all((folder / part).is_file() for part in parts):
+            if _complete(self._directory / str(chunk)):
                 return chunk
             self._manager.delete(chunk)
         return None
@@ -129,7 +145,7 @@ class Checkpoints:
 
     def _refuse_strangers(self) -> None:
         found = sorted(path.name for path in self._directory.iterdir() if not path.name.startswith('.'))
-        found = [name for name in found if '.orbax-checkpoint-tmp' not in name]
+        found = [name for name in found if _TEMPORARY not in name]
         if found:
             raise ValueError(f'{self._directory}: holds {found[0]!r} and no checkpoint; give it a directory of its own')
 
@@ -163,123 +179,3 @@ def _difference(saved: Any, current: Any, key: str = '') -> tuple[str, Any, Any]
         return None if saved == current else (key, saved, current)
     differences = (_difference(before, now, path) for path, before, now in pairs)
     return next((difference for difference in differences if difference), None)
-
-
-def save_policy(
-    directory: Path, policies: Any, labels: Sequence[Mapping[str, Any]], about: Mapping[str, Any] | None = None
-) -> None:
-    """Saves a population's policies: arrays by Orbax, configs and labels as JSON, complete or not at all.
-
-    Args:
-      directory: replaced where it exists.
-      policies: a struct dataclass (policies.Policy, or one of finetune's SteeredPolicy and ChainPolicy); arrays lead
-        with the learner axis.
-      labels: one JSON-able mapping a learner, such as {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
-      about: JSON-able; what is true of all of them and not in their configs: {'env': 'lift', 'obs_keys': [['x', 3]]}.
-    """
-    stack = parallel.gather(policies, len(labels))
-    meta = {'policy': _describe(stack), 'labels': [dict(label) for label in labels], 'about': dict(about or {})}
-    items = ocp.args.Composite(arrays=ocp.args.StandardSave(_arrays(stack)), meta=ocp.args.JsonSave(meta))
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        checkpointer.save(pathlib.Path(directory).absolute(), args=items, force=True)
-
-
-def load_policies(directory: Path, kind: type = Policy) -> tuple[Any, list[dict]]:
-    """The policies of a population, numpy arrays that lead with the learner axis, and their labels.
-
-    Raises:
-      ValueError: the directory holds no policies, or policies of another kind.
-    """
-    restored = _restore_policies(directory, arrays=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
-    try:
-        stack = _rebuild(kind, restored.meta['policy'], jax.tree.map(np.asarray, restored.arrays))
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f'{directory}: cannot be read as {kind.__name__}: {error}') from error
-    return stack, restored.meta['labels']
-
-
-def read_about(directory: Path) -> tuple[str, dict[str, Any]]:
-    """The name of the class of the policies in a directory, and what save_policy was told about them all.
-
-    Raises:
-      ValueError: the directory holds no policies.
-    """
-    meta = _restore_policies(directory, meta=ocp.args.JsonRestore()).meta
-    return meta['policy']['kind'], meta.get('about', {})
-
-
-def _restore_policies(directory: Path, **items: Any) -> Any:
-    path = pathlib.Path(directory).absolute()
-    if not (path / 'meta').is_dir() or not (path / 'arrays').is_dir():
-        raise ValueError(f'{directory}: holds no policies')
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(path, args=ocp.args.Composite(**items))
-
-
-def load_policy(directory: Path, learner: int | Mapping[str, Any], kind: type = Policy) -> Any:
-    """One policy, ready to call.
-
-    Args:
-      directory: as given to save_policy.
-      learner: its index, or what its label says: {'pretrain': 'bc', 'seed': 0} must match exactly one learner.
-      kind: the class of the policies: policies.Policy, or one of finetune's SteeredPolicy and ChainPolicy.
-
-    Raises:
-      ValueError: no such learner, or several; the directory holds no policies of that kind.
-    """
-    stack, labels = load_policies(directory, kind)
-    if isinstance(learner, Mapping):
-        matches = [i for i, label in enumerate(labels) if learner.items() <= label.items()]
-        if len(matches) != 1:
-            raise ValueError(f'{directory}: {len(matches)} learners match {dict(learner)}; there are {labels}')
-        learner = matches[0]
-    if not 0 <= learner < len(labels):
-        raise ValueError(f'{directory}: has no learner {learner}; there are {len(labels)}, counted from 0')
-    return jax.tree.map(lambda x: jnp.asarray(x[learner]), stack)
-
-
-def _fields(node: Any) -> tuple[list[str], list[str]]:
-    """The names of a struct dataclass's fields: (arrays, static)."""
-    fields = dataclasses.fields(node)
-    arrays = [field.name for field in fields if field.metadata.get('pytree_node', True)]
-    return arrays, [field.name for field in fields if field.name not in arrays]
-
-
-def _arrays(node: Any) -> Any:
-    """A struct dataclass as nested dicts of its arrays."""
-    if not dataclasses.is_dataclass(node):
-        return node
-    return {name: _arrays(getattr(node, name)) for name in _fields(node)[0]}
-
-
-def _describe(node: Any) -> dict:
-    """What _arrays leaves out, as JSON: the class's name, its static fields, and the same of nested dataclasses."""
-    arrays, static = _fields(node)
-    nested = {name: getattr(node, name) for name in arrays if dataclasses.is_dataclass(getattr(node, name))}
-    values = {name: getattr(node, name) for name in static}
-    return {
-        'kind': type(node).__name__,
-        'static': {k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for k, v in values.items()},
-        'nested': {name: _describe(value) for name, value in nested.items()},
-    }
-
-
-def _rebuild(kind: type, description: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
-    """The struct dataclass that _arrays and _describe took apart; classes come from the annotations of `kind`."""
-    if description['kind'] != kind.__name__:
-        raise ValueError(f'it holds {description["kind"]}')
-    hints = typing.get_type_hints(kind)
-    values = {name: value for name, value in arrays.items() if name not in description['nested']}
-    for name, nested in description['nested'].items():
-        values[name] = _rebuild(hints[name], nested, arrays[name])
-    for name, value in description['static'].items():
-        value = _frozen(value)
-        values[name] = hints[name](**value) if dataclasses.is_dataclass(hints[name]) else value
-    return kind(**values)
-
-
-def _frozen(value: Any) -> Any:
-    """JSON's lists as the tuples that they were: a frozen config is hashable, so it never held a list."""
-    if isinstance(value, dict):
-        return {name: _frozen(item) for name, item in value.items()}
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
