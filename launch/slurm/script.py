@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+MOST_REQUEUES = 100  # of a task by itself: a limit that is too short for anything must not go on for ever
 _WHOLE = {'array_parallelism': 0, 'nodes': 1, 'gpus_per_node': 0, 'cpus': 0, 'grace': 0}
 
 
@@ -89,7 +90,7 @@ def render(points: Sequence[int], resources: Resources, job: Job) -> str:
     """The script that sbatch is given. A task of the array is a point of the sweep, by its number.
 
     A point runs in one step of the job, whose tasks get the signal before the time limit; launch.run then saves and
-    exits with 75, and the task requeues itself. Any other exit is the task's own.
+    exits with 75, and the task requeues itself, up to MOST_REQUEUES times. Any other exit is the task's own.
     """
     each = resources
     parallel = f'%{each.array_parallelism}' if each.array_parallelism else ''
@@ -127,9 +128,10 @@ def render(points: Sequence[int], resources: Resources, job: Job) -> str:
             f"(trap '' TERM; exec srun {tasks} --mpi=none --kill-on-bad-exit=0 --wait=60 \\",
             f'    {shlex.join(job.command)} --point="$SLURM_ARRAY_TASK_ID") || status=$?',
             '',
-            '# 75: stopped, and saved. A job that Slurm itself ends (scancel, preemption) is RUNNING no more.',
+            '# 75: stopped, and saved; 143: stopped while it started. A job that Slurm itself ends is RUNNING no more.',
             'task="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"',
-            'if [ "$status" -eq 75 ] && [ "$(squeue --noheader --jobs="$task" --format=%T)" = RUNNING ]; then',
+            f'if [[ $status =~ ^(75|143)$ && ${{SLURM_RESTART_COUNT:-0}} -lt {MOST_REQUEUES} && \\',
+            '    $(squeue --noheader --jobs="$task" --format=%T) = RUNNING ]]; then',
             '    exec scontrol requeue "$task"',
             'fi',
             'exit "$status"',

@@ -121,7 +121,7 @@ def _state(
             return 'failed', f'it ended without a word: killed, perhaps for its memory{f"; see {log}" if log else ""}'
     if runs or (written == 'running' and job is None):
         return 'running', None
-    if job is None and log and not said:
+    if asked and job is None and log and not said:  # it never came to write status.json
         return 'failed', _tail(log)
     return 'pending', None
 
