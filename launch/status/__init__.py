@@ -5,14 +5,13 @@
 
 import contextlib
 import datetime
-import json
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from launch import freeze, workdir
+from launch import freeze, status_file, workdir
 from launch.slurm import queue
 
 STATES = ('pending', 'running', 'preempted', 'failed', 'done')
@@ -27,7 +26,7 @@ class Status(NamedTuple):
       state: of STATES. A preempted one has saved, or was killed, and goes on from there.
       settings: the point's.
       directory: where it lies.
-      stage: 'pretrain'; None before the first.
+      stage: 'policies'; '' or None before the first.
       stages: [3, 5], the third of five.
       chunk, chunks: of the stage.
       metric: the last, {'success_rate': 0.4}.
@@ -93,7 +92,7 @@ def read(
 def _status(
     whole: Path, place: Path, index: int, settings: dict, stage: str, jobs: Mapping[int, queue.Job] | None
 ) -> Status:
-    said, job = _said(place), (jobs or {}).get(index)
+    said, job = status_file.read(place), (jobs or {}).get(index)
     log = _log(whole, index)
     state, error = _state(place, said, job, jobs is not None, stage, log)
     known = {name: said.get(name) for name in _SAID}
@@ -124,15 +123,6 @@ def _state(
     if asked and job is None and log and not said:  # it never came to write status.json
         return 'failed', _tail(log)
     return 'pending', None
-
-
-def _said(place: Path) -> dict[str, Any]:
-    """status.json; {} where there is none that can be read."""
-    try:
-        said = json.loads((place / 'status.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _alive(said: dict[str, Any]) -> bool:

@@ -37,7 +37,7 @@ def table(points: list[status.Status]) -> str:
 
 
 def _cells(point: status.Status) -> tuple[str, ...]:
-    of = f'{point.stages[0]}/{point.stages[1]} ' if point.stages else ''
+    of = f'{point.stages[0]}/{point.stages[1]} ' if point.stage and point.stages else ''
     chunks = f'{point.chunk}/{point.chunks}' if point.chunks else ''
     metric = ' '.join(f'{name}={value:.3g}' for name, value in (point.metric or {}).items())
     settings = ', '.join(f'{name}={value}' for name, value in point.settings.items())

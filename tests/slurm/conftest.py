@@ -34,7 +34,7 @@ def cluster():
 
 @pytest.fixture(scope='session')
 def submit(cluster, tmp_path_factory):
-    """submit(which, workdir, *flags) -> what launch.slurm prints; '4' is a sweep of 4 seeds, '4f' one that fails too."""
+    """submit(which, workdir, *flags) -> what is printed; '4' is a sweep of 4 seeds, '4f' that and one failing."""
     folder = tmp_path_factory.mktemp('slurm')
     file, cache = folder / 'seeds.py', folder / 'cache'
     shorter = TINY.replace('get_config()', "get_config(arg='')", 1).replace('steps=400', 'steps=200')
