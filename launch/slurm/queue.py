@@ -34,7 +34,7 @@ def jobs(workdir: Path) -> dict[int, Job]:
     """
     found: dict[int, Job] = {}
     for line in call('squeue', '--me', '--noheader', '--array', '--format=%F|%K|%T|%N|%o').splitlines():
-        array, index, state, node, script = line.split('|', 4)
+        array, index, state, node, script = (line.split('|', 4) + [''] * 4)[:5]  # others' scripts may have many lines
         ours = Path(script).parent == workdir.resolve() and re.fullmatch(r'submit_\d+\.sh', Path(script).name)
         if ours and (int(index) not in found or state not in _ENDED):
             found[int(index)] = Job(f'{array}_{index}', state, node)

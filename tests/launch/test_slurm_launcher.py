@@ -59,7 +59,8 @@ def test_what_is_submitted_and_submitted_again(slurm, tmp_path):
 
     (workdir / 'point_0001').mkdir()
     (workdir / 'point_0001' / 'done.json').write_text('{"stage": "pretrain"}')
-    jobs = f'42|0|RUNNING|n1|{script}\n43|2|PENDING||{tmp_path}/other/submit_000.sh\n44|2|PENDING||{workdir}/mine.sh\n'
+    others = f'43|2|PENDING||{tmp_path}/other/submit_000.sh\n44|2|PENDING||{workdir}/mine.sh\na second line\n'
+    jobs = f'42|0|RUNNING|n1|{script}\n{others}'
     done = slurm('--stage=pretrain', queue=jobs)
     assert done.stdout.startswith('job 42: points 2 (1 of 3); 1 done, 1 in the queue; code of ')
     assert '#SBATCH --array="2"\n' in (workdir / 'submit_001.sh').read_text()

@@ -40,6 +40,7 @@ MpiDefault=none
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=1
 MaxArraySize=100
+OverTimeLimit=1
 GresTypes=gpu
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000 Gres=gpu:2

@@ -93,33 +93,35 @@ def test_the_report_says_what_is_missing(cluster, undisturbed):
 
 
 def test_disturbed_points_end_with_the_same_bits(cluster, submit, undisturbed, tmp_path):
-    """Each at a moment of its own: killed, told to stop, requeued, and its node's daemon started again."""
+    """Each at a moment of its own: killed, told to stop, requeued, cancelled; and the node's daemon starts again."""
     draw = random.Random(0)
     job = number(submit('4', tmp_path, '--array_parallelism=2'))
-    disturb = {
-        0: lambda: cluster.ask('scancel', '--signal=KILL', f'{job}_0'),
-        1: lambda: cluster.ask('scancel', '--signal=TERM', f'{job}_1.0'),
-        2: lambda: cluster.ask('scontrol', 'requeue', f'{job}_2'),
-        3: cluster.restart_slurmd,
-    }
     most = written(undisturbed[0] / 'point_0000')
-    moments = {point: draw.randrange(1, most - most // 8) for point in disturb}
+    moments = draw.sample(range(2, most - most // 8), 4)
+    disturb = [
+        (0, 1, cluster.restart_slurmd),
+        (0, moments.pop(), lambda: cluster.ask('scancel', '--signal=KILL', f'{job}_0.0')),
+        (1, moments.pop(), lambda: cluster.ask('scancel', '--signal=TERM', f'{job}_1.0')),
+        (2, moments.pop(), lambda: cluster.ask('scontrol', 'requeue', f'{job}_2')),
+        (3, moments.pop(), lambda: cluster.ask('scancel', f'{job}_3')),
+    ]
 
     def all_disturbed():
-        for point, moment in list(moments.items()):
-            if written(tmp_path / f'point_{point:04d}') >= moment:
-                assert disturb[point]() in ('', None)
-                del moments[point]
-        return not moments
+        for point, least, action in list(disturb):
+            if written(tmp_path / f'point_{point:04d}') >= least:
+                assert not action()
+                disturb.remove((point, least, action))
+        return not disturb
 
     cluster.wait(all_disturbed, 'every point disturbed')
     cluster.wait_for_jobs()
-    assert states(cluster, tmp_path) == ['failed', 'done', 'done', 'done']  # a killed one is not asked again
+    assert states(cluster, tmp_path) == ['failed', 'done', 'done', 'preempted']  # these two are not asked again
+    assert told(cluster, tmp_path)[0]['error'].startswith('it ended without a word: killed')
     log = (tmp_path / 'logs' / f'{job}_1.out').read_text()
     assert re.search(r'stopped .*; run the same command again to go on', log) and 'goes on from its checkpoints' in log
     assert 'DUE TO JOB REQUEUE' in (tmp_path / 'logs' / f'{job}_2.out').read_text()
     said, _ = submit('4', tmp_path)
-    assert 'points 0 (1 of 4); 3 done; ' in said
+    assert 'points 0,3 (2 of 4); 2 done; ' in said
     cluster.wait_for_jobs()
     assert states(cluster, tmp_path) == ['done'] * 4
     for point in range(4):
@@ -130,7 +132,7 @@ def test_disturbed_points_end_with_the_same_bits(cluster, submit, undisturbed, t
 
 def test_a_time_limit_requeues_a_point_that_has_saved(cluster, submit, undisturbed, tmp_path):
     """The point stands still in pretraining until the signal is there, so that it cannot be done before."""
-    job = number(submit('1', tmp_path, '--time=1', '--grace=20'))
+    job = number(submit('1', tmp_path, '--time=1', '--grace=1'))
     cluster.wait(lambda: written(tmp_path) > 10, 'pretraining')
     (process,) = processes_of(tmp_path, 0)
     os.kill(process, signal.SIGSTOP)
