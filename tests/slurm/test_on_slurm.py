@@ -137,6 +137,7 @@ def test_a_time_limit_requeues_a_point_that_has_saved(cluster, submit, undisturb
     (process,) = processes_of(tmp_path, 0)
     os.kill(process, signal.SIGSTOP)
     try:
+        cluster.wait(lambda: stands_still(process), 'a process that stands still')
         cluster.wait(lambda: not stands_still(process), 'the signal')  # Slurm sends SIGCONT with it
     finally:
         with contextlib.suppress(ProcessLookupError):
