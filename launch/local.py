@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from launch import config as settings
-from launch import errors, run
+from launch import errors, fold, run
 from launch.report import make_report
 from launch.workdir import directory_of
 from postbc_jax import loop, metrics
@@ -22,8 +22,9 @@ def main() -> None:
     run.start()
     (config, points), workdir = run.load(), Path(run.WORKDIR.value)
     loud = jax.process_index() == 0
-    for index in range(len(points)):  # all are checked before the first is run
-        run.prepare(config, points, index, run.STAGE.value)
+    run.check_all(config, points, run.STAGE.value)
+    for line in fold.explain(config, points) if loud else ():
+        print(line, flush=True)
     failed = []
     for index, point in enumerate(points):
         if loud and len(points) > 1:
@@ -52,19 +53,23 @@ def main() -> None:
 def gather(points: list[dict], workdir: Path) -> None:
     """Writes workdir/results.jsonl: the rows of all points, each after its point's number and settings.
 
-    Columns are added in front: 'point', and 'config.NAME' for what the sweep sets there.
+    Columns are added in front: 'point', and 'config.NAME' for what the sweep sets there. Rows of a folded point say
+    themselves whose they are.
     """
     rows = []
     for index, point in enumerate(points):
         file = directory_of(workdir, index, len(points)) / 'results.jsonl'
-        head = {'point': index} | {f'config.{name}': value for name, value in point.items()}
+        head = {'point': index} | {f'config.{name}': value for name, value in point.items() if name != 'fold'}
         rows += [head | row for row in (metrics.read(file) if file.exists() else [])]
     if workdir.is_dir():
         metrics.write(workdir / 'results.jsonl', rows)
 
 
 def _text(point: dict) -> str:
-    return ', '.join(f'{name}={value}' for name, value in point.items())
+    shown = {name: f'{name}={value}' for name, value in point.items()}
+    if 'fold' in point:
+        shown['fold'] = f'{len(point["fold"])} settings'
+    return ', '.join(shown.values())
 
 
 if __name__ == '__main__':

@@ -48,7 +48,8 @@ class Point:
 
     def about(self) -> dict[str, Any]:
         """What is saved with policies of what they read, for whoever takes them elsewhere."""
-        return {'env': self.config.env, 'obs_keys': [[name, size] for name, size in self.env.obs_keys]}
+        about = {'env': self.config.env, 'obs_keys': [[name, size] for name, size in self.env.obs_keys]}
+        return about | ({'settings': self.config.fold} if self.config.fold else {})
 
     def run(self, stage: loop.Stage, keys: jax.Array, data: Any, **hooks: Any) -> loop.Outcome:
         """loop.run with the point's metrics file, bar, stop signal and save cadence."""

@@ -18,7 +18,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import errors, finetuners, pipeline
+from launch import errors, finetuners, fold, pipeline
 from launch.point import Point
 from launch.progress import Progress
 from launch.workdir import claim, directory_of
@@ -75,6 +75,21 @@ def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> t
     return config, env
 
 
+def check_all(config: ConfigDict, points: list[dict], stage: str) -> None:
+    """Refuses a sweep of which any point cannot be run, before the first is run or submitted.
+
+    Raises:
+      ValueError: as prepare; names the point where there are several.
+    """
+    for index in range(len(points)):
+        try:
+            prepare(config, points, index, stage)
+        except ValueError as error:
+            if len(points) == 1 or errors.refusal(error) is None:
+                raise
+            raise ValueError(f'point {index} of {len(points)}: {error}') from error
+
+
 def start() -> None:
     """What every launcher does first: minds SIGTERM, joins the other processes, finds what was compiled before."""
     signal.signal(signal.SIGTERM, lambda *_: _SIGTERMS.append(True))
@@ -115,9 +130,9 @@ def guarded(action: Callable[[], None]) -> None:
 
 
 def load() -> tuple[ConfigDict, list[dict]]:
-    """The experiment that --config names: its config with what the command line changes, and its points."""
+    """The experiment that --config names: its config with what the command line changes, and its points, folded."""
     points = settings.load_sweep(config_flags.get_config_filename(flags.FLAGS['config']))
-    return CONFIG.value, points
+    return CONFIG.value, fold.fold(CONFIG.value, points)
 
 
 def launch(main: Callable[[], None]) -> None:
