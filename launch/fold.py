@@ -9,23 +9,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch.arms import Arm, arm_of
+from launch.arms import CHOSEN_BY, Arm, arm_of
 
 # What a pretrain.Arm holds as numbers, and which arms there are. A dropout rate of 0 changes nothing, so runs with and
 # without dropout share a program too: one that draws masks.
-FOLDABLE = (
-    'alphas',
-    'sigmas',
-    'matched',
-    'dropouts',
-    'weight_decays',
-    'betas',
-    'pretrain.learning_rate',
-    'pretrain.weight_decay',
-)
+FOLDABLE = (*CHOSEN_BY, 'pretrain.learning_rate', 'pretrain.weight_decay')
 _FINETUNING = ('finetune', 'warm_start', *settings.ALGORITHMS)
 _DEMONSTRATIONS = ('env', 'env_settings', 'demos', 'obs_keys', 'mask', 'action_bound', 'record', 'subset')
 
@@ -73,6 +65,12 @@ def _recipe(arm: Arm, config: ConfigDict, indices: tuple[int, ...] | None) -> Re
     if arm.pretrain == 'value_dice':
         return Recipe(arm, 0.0, 0.0, indices)
     return Recipe(arm, config.pretrain.learning_rate, arm.weight_decay or config.pretrain.weight_decay, indices)
+
+
+def told_apart(config: ConfigDict) -> list[dict[str, Any]]:
+    """config.fold with every value as the settings' configs hold it; [] where the run is of one setting."""
+    flat = (flatten_dict(one.to_dict(), sep='.') for one in settings.each(config))
+    return [{name: one[name] for name in setting} for setting, one in zip(config.fold, flat, strict=False)]
 
 
 def fold(config: ConfigDict, points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

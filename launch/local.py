@@ -13,7 +13,7 @@ import jax
 
 from launch import config as settings
 from launch import errors, fold, run
-from launch.report import make_report
+from launch.report import tell
 from launch.workdir import directory_of
 from postbc_jax import loop, metrics
 
@@ -44,7 +44,7 @@ def main() -> None:
     if len(points) > 1:
         gather(points, workdir)
     if loud and workdir.is_dir():
-        print(f'report: {make_report(workdir)}', flush=True)
+        print(*tell(workdir), sep='\n', flush=True)
     if failed:
         numbers = ', '.join(map(str, failed))
         raise ValueError(f'{len(failed)} of {len(points)} points failed: {numbers}')

@@ -136,7 +136,7 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
     found += [scales.trained(learning, jnp.zeros_like(noise.deviation(factors[seed])), seed) for seed, _ in alone]
     labels = [recipe.label(seed) for seed, recipe in population + alone]
     if config.fold:
-        point.write_json('settings.json', config.fold)
+        point.write_json('settings.json', fold.told_apart(config))
     if not begun:
         begun = [label | scale for label, scale in zip(labels, found, strict=True)]
         point.write_json('noise.json', begun)
