@@ -10,17 +10,21 @@ import time
 import jax
 from tqdm import tqdm
 
+from launch.status_file import StatusFile
+
 QUIET_SECONDS = 30.0  # between the lines that stand for a bar where stderr is a file
 
 
 class Progress:
     """Lines `[2/5] posterior: ... (12 s)` on stdout; bars on stderr, gone when their stage ends.
 
-    Where stderr is no terminal, a line every half minute stands for the bar.
+    Where stderr is no terminal, a line every half minute stands for the bar. The status file, where there is one, is
+    told the same.
     """
 
-    def __init__(self, stages: int):
+    def __init__(self, stages: int, status: StatusFile | None = None):
         self._stages, self._stage, self._name, self._bar = stages, 0, '', None
+        self._status = status
         self._loud = jax.process_index() == 0
         self._began = time.monotonic()
 
@@ -29,6 +33,8 @@ class Progress:
         self.end()
         self._stage += 1
         self._name, self._began = name, time.monotonic()
+        if self._status:
+            self._status.stage(name, self._stage, self._stages)
 
     def begin(self, chunks: int) -> None:
         """A bar of so many chunks begins."""
@@ -39,6 +45,8 @@ class Progress:
 
     def chunk(self, done: int, chunks: int, numbers: dict[str, float]) -> None:
         """loop.run's progress callback."""
+        if self._status:
+            self._status.chunk(done, chunks, numbers)
         if self._bar is None:
             return
         if not numbers:  # the start: what an earlier run has done must not count as speed

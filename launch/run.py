@@ -5,10 +5,11 @@ exits with status 75; errors in config or data are one line and status 1. --stag
 --stage=finetune goes on from there, on another machine or in another environment by --config.init_from=DIR.
 """
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from launch import config as settings
 from launch import errors, finetuners, fold, pipeline
 from launch.point import Point
 from launch.progress import Progress
+from launch.status_file import StatusFile, alone
 from launch.workdir import claim, directory_of
 from postbc_jax import loop, parallel
 
@@ -45,15 +47,30 @@ def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path,
       ValueError: no such point, or its config, data or work directory cannot be used.
       loop.Preempted: SIGTERM came; everything is saved.
     """
-    config, env = prepare(config, points, index, stage)
     directory = directory_of(workdir, index, len(points))
+    try:
+        config, env = prepare(config, points, index, stage)
+    except Exception:
+        if (workdir / 'sweep.json').exists():  # nobody watches a job's output
+            with _reported(directory):
+                raise
+        raise
+    with _reported(directory) as status:
+        progress = Progress(pipeline.stages(config, stage), status)
+        point = Point(config, directory, env, progress, lambda: bool(_SIGTERMS))
+        claim(directory, config)
+        pipeline.run(point, stage)
+
+
+@contextlib.contextmanager
+def _reported(directory: Path) -> Iterator[StatusFile]:
+    """The point's directory, made and held alone, and its status.json, which says how what happens here ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f'--workdir={workdir}: {directory} cannot be made ({error.strerror})') from None
-    point = Point(config, directory, env, Progress(pipeline.stages(config, stage)), lambda: bool(_SIGTERMS))
-    claim(directory, config)
-    pipeline.run(point, stage)
+        raise ValueError(f'--workdir: {directory} cannot be made ({error.strerror})') from None
+    with alone(directory), StatusFile(directory) as status:
+        yield status
 
 
 def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> tuple[ConfigDict, Env]:
