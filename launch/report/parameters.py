@@ -156,13 +156,14 @@ def _parameter(axes: Axes, sweep: Sweep, name: str, where: Scale, looks: dict[st
         [at for at, _ in where.ticks], texts, rotation=30 if slanted else 0, ha='right' if slanted else 'center'
     )
     axes.set_xlim(-0.07, 1.07)
-    axes.set_ylim(0, _top(sweep))
+    axes.set_ylim(0, _top(sweep, bars))
     axes.grid(axis='x', color=GRID, linewidth=0.5)
 
 
-def _top(sweep: Sweep) -> float:
-    """Where the success axis ends: above every trial, at a multiple of .2."""
-    highest = max(trial.success.value for trial in sweep.trials)
+def _top(sweep: Sweep, bars: bool = False) -> float:
+    """Where the success axis ends: above every trial, and every interval where they are drawn, at a multiple of .2."""
+    tops = [trial.success.high if bars and trial.success.known else trial.success.value for trial in sweep.trials]
+    highest = max(tops)
     return min(1.0, math.ceil(max(highest, 0.1) * 1.1 * 5) / 5)
 
 
