@@ -13,6 +13,8 @@ def get_config() -> ConfigDict:
     config.experiment = ''  # name in results and report
     config.seed = 0  # root of every random number
     config.seeds = 3  # pretraining seeds: own demonstrations, posterior, initialisation and batches each
+    config.fold_sweep = True  # points that differ only in arms, pretrain.learning_rate and .weight_decay are one run
+    config.fold = ()  # the settings of such a run, which the launchers fill in
 
     # The environment: gate, lift, can, square, lift_mjx, or another package's: brax:NAME, playground:NAME,
     # gymnasium:ID, robosuite:TASK, ogbench:NAME, metaworld:TASK.

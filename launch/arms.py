@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 # bc and its baselines, then noise: also the order in print.
 PRETRAIN = ('bc', 'bc_dropout', 'bc_weight_decay', 'weighted_bc', 'value_dice', 'sigma_bc', 'post_bc')
+# The settings that say which arms there are: an arm has their values itself.
+CHOSEN_BY = ('alphas', 'sigmas', 'matched', 'dropouts', 'weight_decays', 'betas')
 
 
 class Arm(NamedTuple):

@@ -47,6 +47,8 @@ def arms(config: ConfigDict) -> list[Arm]:
     for name in ('dropouts', 'weight_decays', 'betas', 'alphas', 'sigmas'):
         values = tuple(config[name])
         for value in values:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f'config.{name}={values}: {value!r} is not a number')
             if not value > 0:
                 raise ValueError(f'config.{name}={values}: {value} is not positive; bc is always an arm')
             if values.count(value) > 1:
@@ -96,14 +98,29 @@ def load_sweep(path: str) -> list[dict[str, Any]]:
 
 
 def at_point(config: ConfigDict, point: dict[str, Any]) -> ConfigDict:
-    """A copy of the config with a sweep point's values ({'pretrain.steps': 2000}); unknown names are refused."""
+    """A copy of the config with a sweep point's values ({'pretrain.steps': 2000}); unknown names are refused.
+
+    A number for a setting that takes several ({'alphas': 0.5}) is a tuple of one.
+    """
     config = config.copy_and_resolve_references()
     for name, value in point.items():
         try:
+            before = _get(config, name)
+            if value is None and before is not None:
+                raise TypeError(f'it takes a {type(before).__name__}')
+            if isinstance(before, tuple) and isinstance(value, int | float):
+                value = (value,)
             config.update_from_flattened_dict({name: value})
         except (KeyError, TypeError) as error:
             raise ValueError(f'sweep point {point}: {name}={value!r} does not fit the config: {error}') from None
     return config.lock()
+
+
+def each(config: ConfigDict) -> list[ConfigDict]:
+    """The configs of the settings that share a run (config.fold); the config itself where it is of one."""
+    if not config.fold:
+        return [config]
+    return [at_point(config, {'fold': (), **setting}) for setting in config.fold]
 
 
 def environment(config: ConfigDict) -> Env:
@@ -158,7 +175,10 @@ def pretrain(config: ConfigDict, policy: PolicyConfig) -> PretrainConfig:
     of_stage = fields(config.pretrain, leave_out=('learning_rate', 'weight_decay'))
     with named(config, 'pretrain', 'posterior'):
         return PretrainConfig(
-            policy=policy, covariance=config.posterior.covariance, dropout=bool(config.dropouts), **of_stage
+            policy=policy,
+            covariance=config.posterior.covariance,
+            dropout=any(one.dropouts for one in each(config)),
+            **of_stage,
         )
 
 
@@ -208,16 +228,17 @@ def check(config: ConfigDict) -> None:
     Raises:
       ValueError: a value that cannot be run; the message begins with config.NAME=VALUE.
     """
-    arms(config)
-    for names, least in ((_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
-        for name in names:
-            value = _get(config, name)
-            if not value >= least:
-                raise ValueError(f'config.{name}={value}: must be at least {least}')
-    for name in ('pretrain.learning_rate', 'finetune.bound'):
-        value = _get(config, name)
-        if not value > 0:
-            raise ValueError(f'config.{name}={value}: must be above 0')
+    for one in each(config):
+        arms(one)
+        for names, least in ((_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
+            for name in names:
+                value = _get(one, name)
+                if not value >= least:
+                    raise ValueError(f'config.{name}={value}: must be at least {least}')
+        for name in ('pretrain.learning_rate', 'finetune.bound'):
+            value = _get(one, name)
+            if not value > 0:
+                raise ValueError(f'config.{name}={value}: must be above 0')
     if not config.demos and config.subset > config.record.episodes:
         raise ValueError(
             f'config.subset={config.subset}: only config.record.episodes={config.record.episodes} demonstrations are '

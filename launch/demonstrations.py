@@ -11,6 +11,7 @@ import numpy as np
 from brax.envs.base import Env
 from ml_collections import ConfigDict
 
+from launch import config as settings
 from launch.point import Point
 from launch.progress import Progress
 from postbc_jax import data, envs
@@ -124,12 +125,13 @@ def prepare(point: Point, demos: Demos) -> Learning:
 
 
 def _quality(config: ConfigDict, demos: Demos, masks: np.ndarray) -> np.ndarray:
-    if not config.betas:
+    betas = dict.fromkeys(beta for one in settings.each(config) for beta in one.betas)
+    if not betas:
         return np.zeros_like(masks)
     found = []
     for seed, mask in enumerate(masks):
         try:
             found.append(quality.scores(demos, mask, config.weighted.measure, config.weighted.discount))
         except ValueError as error:
-            raise ValueError(f'config.betas={tuple(config.betas)}: seed {seed}: config.weighted.{error}') from error
+            raise ValueError(f'config.betas={tuple(betas)}: seed {seed}: config.weighted.{error}') from error
     return np.stack(found)

@@ -80,8 +80,15 @@ def result_rows(point: Point, rollouts: dict[str, jax.Array], columns: Sequence[
 
 
 def success(rows: Sequence[dict]) -> str:
-    """Every arm's mean success over the rows, in the rows' order, for the stage's last line."""
-    rates: dict[str, list[float]] = {}
+    """Every arm's mean success over the rows, in the rows' order, for the stage's last line; of several settings how
+    far the means reach."""
+    rates: dict[Any, list[float]] = {}
+    settings = {index for row in rows for index in row.get('settings', ())}
     for row in rows:
-        rates.setdefault(arm_of(row).name, []).append(row['success_rate'])
+        arm = arm_of(row)
+        one = (arm, row['pretrain.learning_rate'], row['pretrain.weight_decay']) if settings else arm.name
+        rates.setdefault(one, []).append(row['success_rate'])
+    if settings:
+        means = [np.mean(values) for values in rates.values()]
+        return f'success from {min(means):.2f} to {max(means):.2f}, {len(means)} arms of {len(settings)} settings'
     return 'success ' + ', '.join(f'{name} {np.mean(values):.2f}' for name, values in rates.items())

@@ -44,6 +44,8 @@ def receive(point: Point) -> tuple[list[dict], Policy]:
         noise = source.parent.parent / 'noise.json'
         if noise.is_file():
             point.write_json('noise.json', json.loads(noise.read_text()))
+        if about.get('settings'):
+            point.write_json('settings.json', about['settings'])
         checkpoint.save_policy(own, policies, labels, about)  # last: it says that nothing is left to take over
     point.progress.say(f'{len(labels)} pretrained in {about.get("env") or "an unknown environment"}; {source}')
     return labels, policies

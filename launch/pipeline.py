@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch import handover, scales, value_dice
+from launch import fold, handover, scales, value_dice
 from launch.demonstrations import Learning, demonstrations, prepare
 from launch.evaluation import evaluate_policies
 from launch.finetuning import finetune
@@ -117,21 +117,26 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
     config = point.config
     point.progress.stage('policies')
     begun = point.read_json('noise.json')  # a sigma measured again on another machine may differ in its last digit
-    arms = settings.arms(config)
-    together = [arm for arm in arms if arm.pretrain != value_dice.NAME]
-    alone = [(seed, arm) for seed in range(config.seeds) for arm in arms if arm.pretrain == value_dice.NAME]
+    recipes = fold.recipes(config)
+    together = [recipe for recipe in recipes if recipe.arm.pretrain != value_dice.NAME]
+    alone = [
+        (seed, recipe) for seed in range(config.seeds) for recipe in recipes if recipe.arm.pretrain == value_dice.NAME
+    ]
     population, found = [], []
     for seed in range(config.seeds):
         deviation = noise.deviation(factors[seed])
-        for arm in together:
+        for recipe in together:
+            arm = recipe.arm
             if arm.matched_alpha:
                 rms = scales.trained(learning, arm.matched_alpha * deviation, seed)['rms_normalised']
                 arm = arm._replace(sigma=begun[len(population)]['sigma'] if begun else rms)
             of_arm = arm.alpha * deviation if arm.pretrain == 'post_bc' else jnp.full_like(deviation, arm.sigma)
-            population.append((seed, arm))
+            population.append((seed, recipe._replace(arm=arm)))
             found.append(scales.trained(learning, of_arm, seed))
     found += [scales.trained(learning, jnp.zeros_like(noise.deviation(factors[seed])), seed) for seed, _ in alone]
-    labels = [arm._asdict() | {'seed': seed} for seed, arm in population + alone]
+    labels = [recipe.label(seed) for seed, recipe in population + alone]
+    if config.fold:
+        point.write_json('settings.json', fold.told_apart(config))
     if not begun:
         begun = [label | scale for label, scale in zip(labels, found, strict=True)]
         point.write_json('noise.json', begun)
@@ -151,13 +156,13 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         meta=settings.describe(pretrain_config),
     )
     numbers = pretraining.Arm(
-        alpha=np.array([arm.alpha for _, arm in population], np.float32),
-        sigma=np.array([arm.sigma for _, arm in population], np.float32),
-        learning_rate=np.full(len(population), config.pretrain.learning_rate, np.float32),
-        weight_decay=np.array([arm.weight_decay or config.pretrain.weight_decay for _, arm in population], np.float32),
+        alpha=np.array([recipe.arm.alpha for _, recipe in population], np.float32),
+        sigma=np.array([recipe.arm.sigma for _, recipe in population], np.float32),
+        learning_rate=np.array([recipe.learning_rate for _, recipe in population], np.float32),
+        weight_decay=np.array([recipe.weight_decay for _, recipe in population], np.float32),
         source=np.array([seed for seed, _ in population], np.int32),
-        dropout=np.array([arm.dropout for _, arm in population], np.float32),
-        beta=np.array([arm.beta for _, arm in population], np.float32),
+        dropout=np.array([recipe.arm.dropout for _, recipe in population], np.float32),
+        beta=np.array([recipe.arm.beta for _, recipe in population], np.float32),
     )
     shared = pretraining.PretrainData(
         windows=parallel.shard(learning.windows, mesh),
@@ -178,5 +183,6 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         played = scales.played(point, learning, labels, policies)
         point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
     beside = ', ValueDICE beside it' if alone else ''
-    point.progress.say(f'{len(arms)} arms x {config.seeds} seeds, one program{beside}, paired batches')
+    of = f'{len(config.fold)} settings: ' if config.fold else ''
+    point.progress.say(f'{of}{len(recipes)} arms x {config.seeds} seeds, one program{beside}, paired batches')
     return labels, policies

@@ -13,6 +13,7 @@ import jax
 from brax.envs.base import Env
 from ml_collections import ConfigDict
 
+from launch.fold import told_apart
 from launch.progress import Progress
 from postbc_jax import atomic, checkpoint, loop, metrics
 
@@ -48,7 +49,9 @@ class Point:
 
     def about(self) -> dict[str, Any]:
         """What is saved with policies of what they read, for whoever takes them elsewhere."""
-        return {'env': self.config.env, 'obs_keys': [[name, size] for name, size in self.env.obs_keys]}
+        about = {'env': self.config.env, 'obs_keys': [[name, size] for name, size in self.env.obs_keys]}
+        settings = told_apart(self.config)
+        return about | ({'settings': settings} if settings else {})
 
     def run(self, stage: loop.Stage, keys: jax.Array, data: Any, **hooks: Any) -> loop.Outcome:
         """loop.run with the point's metrics file, bar, stop signal and save cadence."""

@@ -19,7 +19,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import errors, finetuners, pipeline, preemption
+from launch import errors, finetuners, fold, pipeline, preemption
 from launch.point import Point
 from launch.progress import Progress
 from launch.status_file import StatusFile, alone
@@ -91,6 +91,21 @@ def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> t
     return config, env
 
 
+def check_all(config: ConfigDict, points: list[dict], stage: str) -> None:
+    """Refuses a sweep of which any point cannot be run, before the first is run or submitted.
+
+    Raises:
+      ValueError: as prepare; names the point where there are several.
+    """
+    for index in range(len(points)):
+        try:
+            prepare(config, points, index, stage)
+        except ValueError as error:
+            if len(points) == 1 or errors.refusal(error) is None:
+                raise
+            raise ValueError(f'point {index} of {len(points)}: {error}') from error
+
+
 def start() -> None:
     """What every launcher does first: joins the other processes, minds SIGTERM, finds what was compiled before."""
     sys.stdout.reconfigure(errors='backslashreplace')  # a log that knows no sigma must not end a run
@@ -137,9 +152,9 @@ def guarded(action: Callable[[], None]) -> None:
 
 
 def load() -> tuple[ConfigDict, list[dict]]:
-    """The experiment that --config names: its config with what the command line changes, and its points."""
+    """The experiment that --config names: its config with what the command line changes, and its points, folded."""
     points = settings.load_sweep(config_flags.get_config_filename(flags.FLAGS['config']))
-    return CONFIG.value, points
+    return CONFIG.value, fold.fold(CONFIG.value, points)
 
 
 def launch(main: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from launch import config as settings
 from postbc_jax import atomic
 
-_FREE = ('save_every', 'tensorboard', 'allow_other_env', 'env_settings.workers', 'env_settings.timeout')
+_FREE = ('save_every', 'tensorboard', 'fold_sweep', 'allow_other_env', 'env_settings.workers', 'env_settings.timeout')
 _RECORDING = ('seed', 'env', 'env_settings', 'record')
 
 
@@ -61,8 +61,8 @@ def claim(directory: Path, config: ConfigDict) -> None:
     for name, old, new in changed:
         if trained and not _open(name, old, new, trained.intersection(settings.ALGORITHMS)):
             raise ValueError(
-                f'{file}: this directory was begun with {name}={old!r}, not {new!r}: use the old value or another '
-                '--workdir'
+                f'{file}: this directory was begun with {name}={old!r:.80}, not {new!r:.80}: use the old value or '
+                'another --workdir'
             )
     if jax.process_index() == 0:
         if changed:

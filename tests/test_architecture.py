@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = {
-    **dict.fromkeys(('types', 'atomic', 'cores', 'simulators'), 1),
+    **dict.fromkeys(('types', 'atomic', 'cores', 'simulators', 'sweep'), 1),
     **dict.fromkeys(('parallel', 'networks', 'losses', 'data', 'stats', 'metrics'), 2),
     **dict.fromkeys(('posterior', 'policies', 'envs'), 3),
     **dict.fromkeys(('pretrain', 'value_dice', 'finetune', 'evaluate', 'checkpoint', 'export'), 4),
@@ -63,7 +63,8 @@ def import_problems(name, tree):
             yield f'{place}: Linen is for networks/ alone'
         if top in ('pickle', 'cloudpickle', 'dill', 'joblib', 'marshal', 'shelve') or imported == 'brax.io.model':
             yield f'{place}: nothing is pickled'
-        if name.startswith('experiments/') and top != 'ml_collections' and not imported.startswith('experiments.'):
+        plain = top in ('ml_collections', 'experiments') or theirs == 'sweep'
+        if name.startswith('experiments/') and not plain:
             yield f'{place}: an experiment is a config'
 
 
@@ -175,6 +176,7 @@ def test_a_file_without_a_docstring_is_found():
         ('postbc_jax/networks/mlp.py', 'from flax import linen as nn'),
         ('launch/run.py', 'from absl import app\nfrom postbc_jax import loop\nimport launch.config\nprint(1)'),
         ('experiments/lift.py', 'import ml_collections\nfrom experiments.default import get_config'),
+        ('experiments/sweep.py', 'from postbc_jax.sweep import product\nfrom postbc_jax import sweep'),
         ('postbc_jax/data/npz.py', 'numpy.load(f, allow_pickle=False)'),
         ('postbc_jax/parallel.py', 'jax.devices()'),
     ],

@@ -5,14 +5,14 @@ import sys
 from absl import app, flags
 
 from launch import errors
-from launch.report import make_report
+from launch.report import tell
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'the work directory of a run')
 
 
 def main(_) -> None:
     try:
-        print(make_report(_WORKDIR.value))
+        print(*tell(_WORKDIR.value), sep='\n')
     except ValueError as error:
         said = errors.refusal(error)
         if said is None:

@@ -58,15 +58,19 @@ def ordered(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     return tuple(sorted(set(arms), key=lambda a: (PRETRAIN.index(a.pretrain), bool(a.matched_alpha), *a[1:])))
 
 
+def family(arm: Arm) -> str:
+    """The key of LOOKS that an arm's look comes from."""
+    return 'matched' if arm.matched_alpha else FAMILY.get(arm.pretrain, arm.pretrain)
+
+
 def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
     """One look per arm; beyond three of a family the looks repeat."""
     given = dict.fromkeys(LOOKS, 0)
     found = {}
     for arm in ordered(arms):
-        family = 'matched' if arm.matched_alpha else FAMILY.get(arm.pretrain, arm.pretrain)
-        looks = LOOKS[family]
-        found[arm] = Style(*looks[given[family] % len(looks)])
-        given[family] += 1
+        name = family(arm)
+        found[arm] = Style(*LOOKS[name][given[name] % len(LOOKS[name])])
+        given[name] += 1
     return found
 
 

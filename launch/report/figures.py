@@ -9,12 +9,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from launch.arms import Arm
 from launch.report import panels, words
 from launch.report.arms import LOOKS, Style, bc, styles
 from launch.report.sections import Section
@@ -57,6 +55,7 @@ def draw(section: Section) -> dict[str, Picture]:
     """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning',
     'candidates'; 'coverage_REGION' for each region, and 'differences'."""
     look = styles(section.arms)
+    legend = {arm.name: style for arm, style in look.items()}
     shown: dict[str, Callable[[Axes], None]] = {}
     if any(words.profile(section, arm) is not None for arm in section.arms):
         shown['noise'] = lambda axes: panels.noise(axes, section, look)
@@ -66,16 +65,16 @@ def draw(section: Section) -> dict[str, Picture]:
         shown['finetuning'] = lambda axes: panels.finetuning(axes, section, look)
     if section.candidates:
         shown['candidates'] = lambda axes: panels.candidates(axes, section, look)
-    pictures = {name: _picture(name, [panel], _PANEL) for name, panel in shown.items()}
+    pictures = {name: picture(name, [panel], _PANEL) for name, panel in shown.items()}
     if shown:
-        pictures['headline'] = _picture('headline', list(shown.values()), (4.5 * len(shown), 4.0), look)
+        pictures['headline'] = picture('headline', list(shown.values()), (4.5 * len(shown), 4.0), legend)
     for region in sorted(section.coverage.keys() - {'all'}):
         name = 'coverage_' + re.sub(r'\W', '_', region)
-        pictures[name] = _picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)
+        pictures[name] = picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)
     rows = len(section.arms) - 1
     if bc(section.arms) is not None and rows and section.pretrained:
         size = (5.0, 1.3 + 0.68 * rows)
-        pictures['differences'] = _picture('differences', [lambda axes: panels.differences(axes, section, look)], size)
+        pictures['differences'] = picture('differences', [lambda axes: panels.differences(axes, section, look)], size)
     return pictures
 
 
@@ -93,20 +92,38 @@ def variable(style: Style) -> str:
     return next(name for name, colours in COLOURS.items() if colours[0] == style.light)
 
 
-def _picture(
+def picture(
     name: str,
     drawn: list[Callable[[Axes], None]],
     size: tuple[float, float],
-    legend: dict[Arm, Style] | None = None,
+    legend: dict[str, Style] | None = None,
+    columns: int | None = None,
 ) -> Picture:
+    """Panels side by side, or in rows of so many columns.
+
+    Args:
+      name: of the picture.
+      drawn: each draws a panel into its axes.
+      size: of the whole, in inches.
+      legend: {what it is called: how it looks}, below the panels.
+      columns: of panels; all in one row where None.
+    """
     with matplotlib.rc_context(_RC | {'svg.hashsalt': name}):
         figure = Figure(figsize=size, layout='constrained')
-        for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
-            panel(axes)
+        columns = columns or len(drawn)
+        axes = list(figure.subplots(-(-len(drawn) // columns), columns, squeeze=False).flat)
+        for ax, panel in zip(axes, drawn, strict=False):
+            panel(ax)
+        for empty in axes[len(drawn) :]:
+            empty.remove()
         if legend:
-            handles = [Line2D([], [], label=arm.name, **panels.line(style)) for arm, style in legend.items()]
-            columns = min(len(handles), 2 * len(drawn))
-            figure.legend(handles=handles, loc='outside lower center', ncols=columns, frameon=False)
+            handles = [Line2D([], [], label=label, **panels.line(style)) for label, style in legend.items()]
+            figure.legend(
+                handles=handles,
+                loc='outside lower center',
+                ncols=min(len(handles), round(size[0] / 2.2)),
+                frameon=False,
+            )
         png, svg = io.BytesIO(), io.StringIO()
         figure.savefig(png, format='png', dpi=150, facecolor='white')
         figure.savefig(svg, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})

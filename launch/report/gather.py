@@ -12,12 +12,13 @@ from postbc_jax import metrics
 def gather(points: list[dict], workdir: Path) -> None:
     """Writes workdir/results.jsonl: the rows of all points, each after its point's number and settings.
 
-    Columns are added in front: 'point', and 'config.NAME' for what the sweep sets there.
+    Columns are added in front: 'point', and 'config.NAME' for what the sweep sets there. Rows of a folded point say
+    themselves whose they are.
     """
     rows = []
     for index, point in enumerate(points):
         file = directory_of(workdir, index, len(points)) / 'results.jsonl'
-        head = {'point': index} | {f'config.{name}': value for name, value in point.items()}
+        head = {'point': index} | {f'config.{name}': value for name, value in point.items() if name != 'fold'}
         rows += [head | row for row in (metrics.read(file) if file.exists() else [])]
     if workdir.is_dir():
         metrics.write(workdir / 'results.jsonl', rows)

@@ -13,20 +13,26 @@ from launch.report.figures import Picture
 from launch.report.read import Point
 from launch.report.sections import Section
 from launch.report.style import CSS
+from launch.report.trials import Sweep
 
 _MARK = {'up': '▲', 'down': '▼', 'open': '?', 'note': 'i'}
 _TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'note': 'note'}
 
 
 def render(
-    name: str, points: Sequence[Point], sections: list[tuple[Section, dict[str, Picture]]], notes: list[str]
+    name: str,
+    points: Sequence[Point],
+    sections: list[tuple[Section, dict[str, Picture]]],
+    sweeps: list[tuple[Sweep, dict[str, Picture]]],
+    notes: list[str],
 ) -> str:
     """The page's text.
 
     Args:
       name: of the work directory.
       points: for their configs.
-      sections: each with its pictures.
+      sections: those that are shown whole, each with its pictures.
+      sweeps: of all sections, each with its pictures.
       notes: what is missing.
     """
     config = next((point.config for point in points if point.config), {})
@@ -38,6 +44,7 @@ def render(
     ]
     if not sections:
         parts.append('<p>There is nothing to report yet: no row of results, coverage or noise could be read.</p>')
+    parts += [_sweep(sweep, pictures, {id(section) for section, _ in sections}) for sweep, pictures in sweeps]
     parts += [tables.overview([section for section, _ in sections])]
     parts += [_section(section, pictures, index, len(sections)) for index, (section, pictures) in enumerate(sections)]
     parts += [_methods(), _settings(points)]
@@ -64,6 +71,26 @@ def _missing(notes: list[str]) -> str:
         return ''
     items = ''.join(f'<li>{_text(note)}</li>' for note in notes)
     return f'<aside class="missing"><h2>What is missing</h2><ul>{items}</ul></aside>'
+
+
+def _sweep(sweep: Sweep, pictures: dict[str, Picture], whole: set[int]) -> str:
+    """The best settings, and success over every parameter; whole: ids of the sections that are shown."""
+    if not sweep.trials:
+        return ''
+    settings = len(sweep.sections)
+    shown = sum(id(section) in whole for section in sweep.sections)
+    below = f' The best {shown} of them are shown whole below.' if shown < settings else ''
+    tried = f'{settings} settings tried, {len(sweep.trials)} arms of them, best first.{below} {prose.BEST}'
+    kind = 'wide' if len(sweep.parameters) > 2 else 'narrow'
+    figure = ''.join(
+        f'<div class="{kind}">{_figure(pictures, name, caption, "")}</div>'
+        for name, caption in (('trials', prose.TRIALS), ('parameters', prose.PARAMETERS))
+        if name in pictures
+    )
+    return (
+        f'<section><h2>Best settings: {_text(sweep.title)}</h2><p class="under">{_text(tried)}</p>'
+        f'{tables.best(sweep)}{figure}</section>'
+    )
 
 
 def _section(section: Section, pictures: dict[str, Picture], index: int, count: int) -> str:
@@ -135,6 +162,6 @@ def _settings(points: Sequence[Point]) -> str:
         f'<details><summary>Settings{_text(f" of {point.name}" if point.name else "")}</summary>'
         f'<pre>{_text(json.dumps(point.config, indent=1, ensure_ascii=False))}</pre></details>'
         for point in points
-        if point.config
+        if point.config and not point.setting  # of several settings the first stands for their run
     )
     return f'<section>{blocks}</section>' if blocks else ''

@@ -35,7 +35,7 @@ def line(style: Style) -> dict[str, Any]:
 
 def noise(axes: Axes, section: Section, looks: Looks) -> None:
     """rms of the noise over the episode: where it is small and where large."""
-    _frame(axes, 'How large the noise is, and when', 'share of the episode', 'noise rms (action units)')
+    frame(axes, 'How large the noise is, and when', 'share of the episode', 'noise rms (action units)')
     for arm, style in looks.items():
         mean = words.profile(section, arm)
         if mean is None:
@@ -54,13 +54,13 @@ def noise(axes: Axes, section: Section, looks: Looks) -> None:
 def coverage(axes: Axes, section: Section, looks: Looks, region: str) -> None:
     """pass@N of the untouched policies over N, on a logarithmic axis."""
     where = '' if region == 'all' else f' ({region} starts)'
-    _frame(axes, f'What it can do before RL{where}', 'attempts N from one start', 'one of N succeeds (pass@N)')
+    frame(axes, f'What it can do before RL{where}', 'attempts N from one start', 'one of N succeeds (pass@N)')
     _by_number(axes, section.coverage[region], looks)
 
 
 def candidates(axes: Axes, section: Section, looks: Looks) -> None:
     """Success of the best of N candidates by the critics' word over N, on a logarithmic axis."""
-    _frame(axes, 'What choosing among N makes of it', 'candidates N at every decision', 'success rate')
+    frame(axes, 'What choosing among N makes of it', 'candidates N at every decision', 'success rate')
     _by_number(axes, section.candidates, looks)
 
 
@@ -83,7 +83,7 @@ def _by_number(axes: Axes, rates: dict[Arm, dict[int, dict[Unit, float]]], looks
 def finetuning(axes: Axes, section: Section, looks: Looks) -> None:
     """Success over environment steps; step 0 is the untouched policy. Band: one standard error of the mean."""
     what = section.algorithm.upper().replace('_', '-')
-    _frame(axes, f'What finetuning makes of it ({what})', 'environment steps', 'success rate')
+    frame(axes, f'What finetuning makes of it ({what})', 'environment steps', 'success rate')
     for arm, style in looks.items():
         if arm not in section.curves:
             continue
@@ -106,7 +106,7 @@ def differences(axes: Axes, section: Section, looks: Looks) -> None:
     """Paired difference to BC of every other arm: after finetuning (filled), before it (hollow), 95% intervals."""
     base, final = bc(section.arms), compare.finals(section)
     arms = [arm for arm in looks if arm != base]
-    _frame(axes, 'Difference to BC in success', 'paired by seed, with 95% interval', '')
+    frame(axes, 'Difference to BC in success', 'paired by seed, with 95% interval', '')
     for row, arm in enumerate(arms):
         behind = {'facecolor': PAPER, 'edgecolor': 'none', 'pad': 1.5}
         axes.text(0.0, row - 0.32, arm.name, transform=axes.get_yaxis_transform(), va='center', bbox=behind)
@@ -133,7 +133,8 @@ def _interval(axes: Axes, found: compare.Comparison, y: float, style: Style, hol
     axes.plot([difference.value], [y], style.marker, color=style.light, markersize=7, markerfacecolor=face)
 
 
-def _frame(axes: Axes, title: str, x: str, y: str) -> None:
+def frame(axes: Axes, title: str, x: str, y: str) -> None:
+    """A panel's title, axis labels and grid."""
     axes.set_title(title, loc='left', fontsize=11.5, fontweight='bold', pad=10)
     axes.set_xlabel(x)
     axes.set_ylabel(y)

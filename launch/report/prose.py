@@ -27,6 +27,22 @@ CANDIDATES = (
     'untouched policy. Larger is not always better: the best of many is also where the critics err most.'
 )
 
+BEST = (
+    'The best of many is biased upwards: it was chosen by the seeds and episodes that its number comes from, and its '
+    'interval knows nothing of the choice. Overlapping intervals do not order settings. Before a number is quoted, '
+    'run the best setting again with another config.seed.'
+)
+
+TRIALS = (
+    'A line is an arm at a setting: the values that it was run with, and its mean success over seeds. Thick: the best '
+    'three. “none”: an arm that does not read the parameter. table.csv has every number.'
+)
+
+PARAMETERS = (
+    'Success over one parameter, all others mixed: a dot an arm at a setting, the line their mean, not a controlled '
+    'comparison where the sweep is no full grid. Bars, where there are few: 95% intervals over seeds, drawn in [0, 1].'
+)
+
 DIFFERENCES = (
     'Filled: after finetuning; hollow: before it. Ticks are single seeds, bars 95% t intervals of the paired mean '
     '(drawn within ±1). A bar that crosses 0 decides nothing.'

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flax.traverse_util import flatten_dict, unflatten_dict
+
 from launch import freeze, status
 from launch.arms import PRETRAIN
 from launch.slurm.script import indices
@@ -27,6 +29,7 @@ class Point(NamedTuple):
       coverage: rows of coverage.jsonl.
       noise: rows of noise.json.
       candidates: rows of candidates.jsonl, which best_of_n alone writes.
+      setting: of a run of several settings, the index of the one that this is; None of any other.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Point(NamedTuple):
     coverage: list[Row]
     noise: list[Row]
     candidates: list[Row]
+    setting: int | None = None
 
 
 _FILES = {
@@ -43,7 +47,7 @@ _FILES = {
     'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
     'noise.json': 'the noise scale is left out; pretraining writes it',
 }
-_OPTIONAL = ('candidates.jsonl',)
+_OPTIONAL = ('candidates.jsonl', 'settings.json')
 
 
 def _number(value: Any) -> bool:
@@ -77,6 +81,7 @@ _CANDIDATES = _ARM | {'n': _whole, 'success_rate': _share}
 def read(workdir: Path) -> tuple[list[Point], list[str]]:
     """The points of a work directory, itself (a sweep's has no config) and its point_*/, and what is wrong.
 
+    A run of several settings is as many points as settings: what belongs to several is in each of them.
     Where the sweep is frozen there (launch.freeze), one line for every state that points which are not done are in.
     """
     points, notes = [], []
@@ -85,10 +90,10 @@ def read(workdir: Path) -> tuple[list[Point], list[str]]:
         notes += unfinished(status.read(workdir, frozen))
     below = sorted(path for path in workdir.glob('point_*') if path.is_dir())
     if not below or (workdir / 'config.json').is_file():
-        points.append(_point(workdir, '', notes))
+        points += _point(workdir, '', notes)
     for directory in below:
         if any((directory / name).is_file() for name in _FILES):
-            points.append(_point(directory, directory.name, notes))
+            points += _point(directory, directory.name, notes)
         elif not frozen:
             notes.append(f'{directory.name}/: holds none of {", ".join(_FILES)} yet')
     return points, notes
@@ -107,7 +112,7 @@ def unfinished(points: list[status.Status]) -> list[str]:
     return notes
 
 
-def _point(directory: Path, name: str, notes: list[str]) -> Point:
+def _point(directory: Path, name: str, notes: list[str]) -> list[Point]:
     prefix = f'{name}/' if name else ''
     text = {}
     for file, consequence in [*_FILES.items(), *((file, '') for file in _OPTIONAL)]:
@@ -120,7 +125,7 @@ def _point(directory: Path, name: str, notes: list[str]) -> Point:
             notes.append(f'{prefix}{file}: cannot be read: {error}')
     config = _json(text, 'config.json', prefix, notes)
     noise = _json(text, 'noise.json', prefix, notes)
-    return Point(
+    point = Point(
         name=name,
         config=config if isinstance(config, dict) else {},
         results=_usable(_lines(text, 'results.jsonl', prefix, notes), _RESULT, f'{prefix}results.jsonl', notes),
@@ -130,6 +135,24 @@ def _point(directory: Path, name: str, notes: list[str]) -> Point:
             _lines(text, 'candidates.jsonl', prefix, notes), _CANDIDATES, f'{prefix}candidates.jsonl', notes
         ),
     )
+    settings = _json(text, 'settings.json', prefix, notes)
+    if settings is None:
+        return [point]
+    if not isinstance(settings, list) or not all(isinstance(setting, dict) for setting in settings):
+        notes.append(f'{prefix}settings.json: not a list of settings: those of one run cannot be told apart')
+        return [point]
+    return [_of_setting(point, index, setting) for index, setting in enumerate(settings)]
+
+
+def _of_setting(point: Point, index: int, setting: dict[str, Any]) -> Point:
+    """What belongs to one of a run's settings, as if it had been run alone."""
+    config = flatten_dict(point.config, sep='.', keep_empty_nodes=True) | setting
+    mine = {
+        field: [row for row in getattr(point, field) if index in (row.get('settings') or ())]
+        for field in ('results', 'coverage', 'noise', 'candidates')
+    }
+    name = f'{point.name}#{index}'
+    return point._replace(name=name, config=unflatten_dict(config, sep='.'), setting=index, **mine)
 
 
 def _json(text: dict[str, str], file: str, prefix: str, notes: list[str]) -> Any:

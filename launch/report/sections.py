@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict
@@ -17,6 +18,7 @@ from launch.report.arms import ordered
 from launch.report.read import Point, Row
 
 Unit = tuple[str, int]  # (point, seed)
+MANY = 8  # sections; more are told of together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Section:
     Attributes:
       title: task and what sets the section apart.
       task: the environment's name.
+      setting: {name of a setting: value}, of those in which the sections differ; None where a config has it not.
+      points: the names of the points that it was measured in.
       algorithm: the finetuner's name; '' where nothing was finetuned.
       arms: in order.
       noise: {arm: {unit: row of noise.json}}.
@@ -54,6 +58,8 @@ class Section:
 
     title: str
     task: str
+    setting: dict[str, Any]
+    points: tuple[str, ...]
     algorithm: str
     arms: tuple[Arm, ...]
     noise: dict[Arm, dict[Unit, Row]]
@@ -67,42 +73,58 @@ class Section:
     finetune_seeds: int
 
 
-def build(points: list[Point]) -> tuple[list[Section], list[str]]:
-    """The sections of a work directory and notes about what is unfinished."""
+def build(points: list[Point], leave_out: Iterable[str] = ()) -> tuple[list[Section], list[str]]:
+    """The sections of a work directory and notes about what is unfinished.
+
+    Args:
+      points: what was read.
+      leave_out: names of settings in which points of one section may differ.
+    """
     groups: dict[tuple[str, ...], list[Point]] = defaultdict(list)
-    settings = _differences(points)
+    settings = _differences(points, leave_out)
     for point in points:
         first = (point.results or point.coverage or [{}])[0]
         experiment = str(first.get('experiment') or point.config.get('experiment') or '')
         task = str(first.get('task') or point.config.get('env') or 'task unknown')
-        groups[(experiment, task, settings[point.name])].append(point)
-    found, notes = [], []
+        groups[(experiment, task, _title(settings[point.name]))].append(point)
+    found, unfinished = [], defaultdict(list)
     several = len(_finetuned(points)) > 1
     for (_, task, setting), members in groups.items():
         for algorithm in sorted(_finetuned(members)) or ['']:
             title = ', '.join(filter(None, [task, setting, algorithm if several else '']))
-            section = _section(title, task, algorithm, members)
+            section = _section(title, task, settings[members[0].name], algorithm, members)
             if section.arms:
                 found.append(section)
-                notes += _unfinished(section, members)
-    return found, notes
+                for note in _unfinished(section, members):
+                    unfinished[note].append(title)
+    return found, [note for text, titles in unfinished.items() for note in _of_many(text, titles)]
+
+
+def _of_many(text: str, titles: list[str]) -> list[str]:
+    """The note of every title, one for many."""
+    if len(titles) > MANY:
+        return [f'{titles[0]} and {len(titles) - 1} other sections: {text}']
+    return [f'{title}: {text}' for title in titles]
 
 
 def _finetuned(points: list[Point]) -> set[str]:
     return {row['finetune'] for point in points for row in point.results} - {'none'}
 
 
-def _differences(points: list[Point]) -> dict[str, str]:
+def _differences(points: list[Point], leave_out: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What each point's config has that others' have not, without what its title says or what makes it a replicate."""
     configs = {point.name: flatten_dict(point.config, sep='.') for point in points}
-    keys = sorted(
-        {key for config in configs.values() for key in config} - {'seed', 'env', 'experiment', 'finetune.algorithm'}
-    )
+    said = {'seed', 'env', 'experiment', 'finetune.algorithm', 'fold', 'fold_sweep', *leave_out}
+    keys = sorted({key for config in configs.values() for key in config} - said)
     spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
-    return {name: ', '.join(f'{key}={config.get(key, "unset")}' for key in spread) for name, config in configs.items()}
+    return {name: {key: config.get(key) for key in spread} for name, config in configs.items()}
 
 
-def _section(title: str, task: str, algorithm: str, points: list[Point]) -> Section:
+def _title(setting: dict[str, Any]) -> str:
+    return ', '.join(f'{key}={"unset" if value is None else value}' for key, value in setting.items())
+
+
+def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, points: list[Point]) -> Section:
     noise, pretrained, at_zero = _nested(), _nested(), _nested()
     coverage, starts = defaultdict(lambda: defaultdict(_nested)), {}
     runs: dict[tuple[Arm, Unit, int], dict[float, Row]] = defaultdict(dict)
@@ -131,6 +153,8 @@ def _section(title: str, task: str, algorithm: str, points: list[Point]) -> Sect
     return Section(
         title=title,
         task=task,
+        setting=setting,
+        points=tuple(point.name for point in points),
         algorithm=algorithm,
         arms=ordered([*noise, *pretrained, *(arm for arm, _, _ in runs), *(a for c in coverage.values() for a in c)]),
         noise=noise,
@@ -210,9 +234,7 @@ def _unfinished(section: Section, points: list[Point]) -> list[str]:
     if not section.curves:
         asked = {str(flatten_dict(point.config, sep='.').get('finetune.algorithm', '')) for point in points}
         if asked != {'none'}:
-            notes.append(
-                f'{section.title}: no finetuned policy yet: curves and differences after finetuning are left out'
-            )
+            notes.append('no finetuned policy yet: curves and differences after finetuning are left out')
         return notes
     for point in points:
         chunks = flatten_dict(point.config, sep='.').get('finetune.chunks')
@@ -221,9 +243,9 @@ def _unfinished(section: Section, points: list[Point]) -> list[str]:
         done = max((row.get('chunk', -1) for row in mine), default=-1)
         done = done if done >= 0 else len(next(iter(section.curves.values())).steps) - 1
         if isinstance(chunks, int) and done < chunks:
-            notes.append(f'{section.title}: finetuning has been evaluated {done} of {chunks} times: not finished')
+            notes.append(f'finetuning has been evaluated {done} of {chunks} times: not finished')
             break
     missing = [arm.name for arm in section.arms if arm not in section.curves]
     if missing:
-        notes.append(f'{section.title}: not finetuned: {", ".join(missing)}')
+        notes.append(f'not finetuned: {", ".join(missing)}')
     return notes

@@ -27,6 +27,9 @@ position:sticky;top:0;background:var(--paper);z-index:3;font-size:.92rem}
 .pair h3{margin-top:0}
 figure{margin:0;min-width:0}
 figure>svg{display:block;width:100%;height:auto;max-width:600px}
+table.best th:first-child{white-space:nowrap}
+.wide,.narrow{margin-top:24px}
+.wide figure>svg{max-width:1100px}
 figure>svg text{font-family:inherit!important}
 figcaption,.under{font-size:.86rem;color:var(--soft);margin:6px 0 8px;max-width:70em}
 details{font-size:.88rem;margin:4px 0}

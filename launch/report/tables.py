@@ -13,7 +13,8 @@ from launch.report import compare, figures, words
 from launch.report.arms import Style, styles
 from launch.report.compare import Comparison, Estimate
 from launch.report.sections import Section, Unit
-from launch.report.words import number, signed
+from launch.report.trials import BEST, Sweep
+from launch.report.words import number, parameter, signed
 
 _MARKER = {
     'o': '<circle cx="13" cy="6" r="4"/>',
@@ -219,6 +220,23 @@ def regions(section: Section) -> str:
         for arm in section.arms
     ]
     return f'<h3>Success by region, before and after finetuning</h3>{table(header, rows)}'
+
+
+def best(sweep: Sweep) -> str:
+    """The best trials: their arm, the parameters in which trials differ, and success with its interval."""
+    finetuned = any(trial.section.curves for trial in sweep.trials)
+    header = ['Arm', *map(html.escape, sweep.parameters), 'Pretrained']
+    header += ['Finetuned', 'Env steps', 'Seeds'] if finetuned else ['Seeds']
+    rows = []
+    for trial in sweep.trials[:BEST]:
+        look = styles([trial.arm])[trial.arm]
+        cells = [f'{swatch(look)}{html.escape(trial.arm.name)}']
+        cells += [html.escape(parameter(trial.parameters.get(name))) for name in sweep.parameters]
+        cells.append(_cell(trial.pretrained))
+        if finetuned:
+            cells += [_cell(trial.finetuned), words.steps(trial.env_steps)]
+        rows.append([*cells, str(trial.success.n)])
+    return table(header, rows, 'best')
 
 
 def overview(sections: Sequence[Section]) -> str:

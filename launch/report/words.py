@@ -3,7 +3,7 @@
 A difference is called one only where its interval excludes 0; everything else is said to be undecided, not equal.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,15 @@ def steps(value: float) -> str:
         if value >= size:
             return f'{value / size:.3g}{letter}'
     return f'{value:.0f}'
+
+
+def parameter(value: Any) -> str:
+    """A setting's value: 0.0003, 96, 96, and 'none' where there is none."""
+    if value is None:
+        return 'none'
+    if isinstance(value, list | tuple):
+        return ', '.join(map(parameter, value)) or '()'
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def bracket(estimate: Estimate, write=number) -> str:

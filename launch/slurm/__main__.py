@@ -18,7 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from launch import config as settings
-from launch import freeze, run, status
+from launch import fold, freeze, run, status
 from launch.slurm import queue, script
 from launch.workdir import directory_of
 from postbc_jax import atomic
@@ -43,9 +43,10 @@ def main() -> None:
     jax.config.update('jax_platforms', 'cpu')  # where jobs are submitted there is no accelerator
     (config, points), workdir = run.load(), Path(run.WORKDIR.value)
     resources = script.Resources(**{flag.name: flag.value for flag in _RESOURCES})
-    for index in range(len(points)):
-        run.prepare(config, points, index, run.STAGE.value)
-        directory_of(workdir, index, len(points))
+    run.check_all(config, points, run.STAGE.value)
+    directory_of(workdir, 0, len(points))
+    for line in fold.explain(config, points):
+        print(line, file=sys.stderr)  # stdout is the job's
     name = config_flags.get_config_filename(flags.FLAGS['config'])
     asked = freeze.describe(name, sys.argv[1:], run.STAGE.value, points)
     begun = freeze.agree(workdir, asked)
