@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel, policies, types
@@ -210,12 +209,7 @@ class Population:
     @functools.cached_property
     def abstract(self) -> Any:
         """The state's shapes and dtypes, as they lie on the mesh."""
-
-        def place(spec, part):
-            sharding = NamedSharding(self.mesh, spec)
-            return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
-
-        return _map_specs(place, self.spec, jax.eval_shape(self.trainer.init, self.keys, self.data))
+        return parallel.abstract_state(self.trainer, self.mesh, self.keys, self.data)
 
     def start(self) -> Any:
         """The first state, warmed up where the trainer has a warm-up."""
