@@ -8,7 +8,7 @@ exits with status 75; errors in config or data are one line and status 1. --stag
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,9 @@ def load() -> tuple[ConfigDict, list[dict]]:
     return CONFIG.value, points
 
 
-def launch(main: Callable[[], None]) -> None:
+def launch(main: Callable[[], None], required: Sequence[str] = ('config', 'workdir')) -> None:
     """app.run, with wrong flags and refused configs as one line."""
-    flags.mark_flags_as_required(['config', 'workdir'])
+    flags.mark_flags_as_required(required)
     app.run(lambda _: guarded(main), flags_parser=_parse)
 
 

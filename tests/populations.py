@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from launch import compiled
 from postbc_jax import parallel, policies, types
 from postbc_jax.checkpoint import Checkpoints
 from postbc_jax.data.normaliser import Normaliser
@@ -30,7 +31,6 @@ from postbc_jax.finetune.transitions import Transitions
 from postbc_jax.posterior.ensemble import EnsembleConfig, ensemble
 from postbc_jax.pretrain import Arm, PretrainConfig, PretrainData, pretrain
 from postbc_jax.value_dice import ValueDICEConfig, ValueDICEData, value_dice
-from tests.collectives import collectives, crossing_collectives
 
 LEARNERS = 3  # padded to 4 where the learner axis is 2 or 4
 CHUNKS = 2  # the second reads the state that the first left
@@ -272,9 +272,9 @@ def train_on_8(directory: str) -> None:
     print(json.dumps(said))
 
 
-def _collectives(compiled: jax.stages.Compiled, width: int) -> tuple[list[str], int]:
-    text = compiled.as_text()
-    return crossing_collectives(text, width, 8), len(collectives(text))
+def _collectives(program: jax.stages.Compiled, width: int) -> tuple[list[str], int]:
+    found = compiled.Program(program.as_text()).collectives(8 // width)
+    return [each.kind for each in found if 'learner' in each.axis], len(found)
 
 
 def train_in_processes(width: int, directory: str) -> None:
