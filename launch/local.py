@@ -14,8 +14,8 @@ import jax
 from launch import config as settings
 from launch import errors, run
 from launch.report import make_report
-from launch.workdir import directory_of
-from postbc_jax import loop, metrics
+from launch.report.gather import gather
+from postbc_jax import loop
 
 
 def main() -> None:
@@ -47,20 +47,6 @@ def main() -> None:
     if failed:
         numbers = ', '.join(map(str, failed))
         raise ValueError(f'{len(failed)} of {len(points)} points failed: {numbers}')
-
-
-def gather(points: list[dict], workdir: Path) -> None:
-    """Writes workdir/results.jsonl: the rows of all points, each after its point's number and settings.
-
-    Columns are added in front: 'point', and 'config.NAME' for what the sweep sets there.
-    """
-    rows = []
-    for index, point in enumerate(points):
-        file = directory_of(workdir, index, len(points)) / 'results.jsonl'
-        head = {'point': index} | {f'config.{name}': value for name, value in point.items()}
-        rows += [head | row for row in (metrics.read(file) if file.exists() else [])]
-    if workdir.is_dir():
-        metrics.write(workdir / 'results.jsonl', rows)
 
 
 def _text(point: dict) -> str:

@@ -17,6 +17,7 @@ from launch.demonstrations import Learning, demonstrations, prepare
 from launch.evaluation import evaluate_policies
 from launch.finetuning import finetune
 from launch.point import Point
+from launch.workdir import finished
 from postbc_jax import checkpoint, loop, parallel
 from postbc_jax import pretrain as pretraining
 from postbc_jax.policies import Policy
@@ -43,8 +44,7 @@ def run(point: Point, stage: str = '') -> None:
       loop.Preempted: the run was asked to stop; its state is saved.
       ValueError: the config, the demonstrations or the work directory cannot be used.
     """
-    done = (point.read_json('done.json') or {}).get('stage')
-    if done == 'finetune' or (done and stage == done):
+    if finished(point.directory, stage):
         point.progress.note(f'{point.directory}: finished already, nothing to do')
         return
     if (point.directory / 'checkpoints').exists():

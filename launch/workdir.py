@@ -34,6 +34,15 @@ def directory_of(workdir: Path, index: int, points: int) -> Path:
     return workdir if points == 1 else workdir / f'point_{index:04d}'
 
 
+def finished(directory: Path, stage: str) -> bool:
+    """Whether done.json says that the point in `directory` is done as far as --stage=`stage` goes."""
+    try:
+        done = json.loads((directory / 'done.json').read_text())['stage']
+    except FileNotFoundError:
+        return False
+    return done in ('finetune', stage)
+
+
 def claim(directory: Path, config: ConfigDict) -> None:
     """Writes config.json, or refuses the directory of another config.
 

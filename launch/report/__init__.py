@@ -6,7 +6,9 @@ its points; says what is missing rather than failing.
 
 from pathlib import Path
 
+from launch import freeze
 from launch.report import figures, page, read, sections
+from launch.report.gather import gather
 from postbc_jax import atomic
 
 
@@ -19,6 +21,9 @@ def make_report(workdir: Path | str) -> Path:
     workdir = Path(workdir)
     if not workdir.is_dir():
         raise ValueError(f'{workdir}: no such directory; give the work directory of a run')
+    sweep = freeze.read(workdir)
+    if sweep and len(sweep.points) > 1:
+        gather(sweep.points, workdir)
     points, notes = read.read(workdir)
     built, more = sections.build(points)
     drawn = [figures.draw(section) for section in built]

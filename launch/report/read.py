@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import freeze, status
 from launch.arms import PRETRAIN
+from launch.slurm.script import indices
 from postbc_jax import metrics
 
 Row = dict[str, Any]
@@ -73,17 +75,36 @@ _CANDIDATES = _ARM | {'n': _whole, 'success_rate': _share}
 
 
 def read(workdir: Path) -> tuple[list[Point], list[str]]:
-    """The points of a work directory, itself (a sweep's has no config) and its point_*/, and what is wrong."""
+    """The points of a work directory, itself (a sweep's has no config) and its point_*/, and what is wrong.
+
+    Where the sweep is frozen there (launch.freeze), one line for every state that points which are not done are in.
+    """
     points, notes = [], []
+    frozen = freeze.read(workdir)
+    if frozen:
+        notes += unfinished(status.read(workdir, frozen))
     below = sorted(path for path in workdir.glob('point_*') if path.is_dir())
     if not below or (workdir / 'config.json').is_file():
         points.append(_point(workdir, '', notes))
     for directory in below:
         if any((directory / name).is_file() for name in _FILES):
             points.append(_point(directory, directory.name, notes))
-        else:
+        elif not frozen:
             notes.append(f'{directory.name}/: holds none of {", ".join(_FILES)} yet')
     return points, notes
+
+
+def unfinished(points: list[status.Status]) -> list[str]:
+    """'2 of 6 points failed: 1,4; the first: ...', the worst state first."""
+    notes = []
+    for state in ('failed', 'preempted', 'running', 'pending'):
+        those = [point for point in points if point.state == state]
+        if those:
+            why = f'; the first: {those[0].last_line}' if those[0].last_line else ''
+            are = 'failed' if state == 'failed' else f'{"is" if len(those) == 1 else "are"} {state}'
+            numbers = indices([point.point for point in those])
+            notes.append(f'{len(those)} of {len(points)} points {are}: {numbers}{why}')
+    return notes
 
 
 def _point(directory: Path, name: str, notes: list[str]) -> Point:
