@@ -6,7 +6,6 @@ Between launch.pipeline, whose stages these are, and launch.compile_ahead, which
 import dataclasses
 import importlib.util
 import os
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from jax.experimental import topologies
 
 from launch import config as settings
-from launch import demonstrations, finetuners, finetuning, handover, pipeline, value_dice
+from launch import demonstrations, finetuners, finetuning, handover, pipeline, slices, value_dice
 from launch.demonstrations import Learning
 from launch.finetuners import Finetuner
 from launch.point import Point
@@ -23,8 +22,6 @@ from postbc_jax import checkpoint, loop, parallel
 from postbc_jax.policies import Policy
 from postbc_jax.posterior import noise
 from postbc_jax.types import Demos
-
-_WHOLE_HOSTS = {(1, 1): (1, 1, 1), (2, 4): (2, 4, 1)}  # v5e's and v6e's machines besides the usual four chips
 
 
 class Described(NamedTuple):
@@ -43,23 +40,19 @@ def chips(topology: str) -> list[jax.Device]:
     """The chips of 'v5e:16x16', as libtpu describes them on a machine without any.
 
     Raises:
-      ValueError: there is no such topology, or no libtpu.
+      ValueError: there is no such slice, or no libtpu.
     """
-    said = f'--topology={topology}'
-    found = re.fullmatch(r'(v4|v5e|v5p|v6e):(\d+x\d+(?:x\d+)?)', topology)
-    if not found:
-        raise ValueError(f'{said}: give one such as v5e:4x8, v6e:16x16, v4:2x2x4 or v5p:4x4x4')
+    asked = slices.parse(topology)
     if not importlib.util.find_spec('libtpu'):
-        raise ValueError(f'{said}: compiling for a TPU needs libtpu: make install-tpu, then .venv-tpu/bin/python')
+        raise ValueError(f'--topology={topology}: libtpu is not installed: make install-tpu, then .venv-tpu/bin/python')
     here = {'TPU_SKIP_MDS_QUERY': '1', 'TPU_ACCELERATOR_TYPE': 'v5litepod-8', 'TPU_WORKER_HOSTNAMES': 'localhost'}
     for name, value in here.items():  # or libtpu asks the network what machine this is
         os.environ.setdefault(name, value)
-    kind, sides = found[1], tuple(int(n) for n in found[2].split('x'))
-    host = _WHOLE_HOSTS.get(sides) if kind in ('v5e', 'v6e') else None
+    one = {'chips_per_host_bounds': (*asked.sides, 1)} if asked.hosts == 1 and len(asked.sides) == 2 else {}
     try:
-        described = topologies.get_topology_desc(topology, 'tpu', **({'chips_per_host_bounds': host} if host else {}))
+        described = topologies.get_topology_desc(topology, 'tpu', **one)
     except jax.errors.JaxRuntimeError as error:
-        raise ValueError(f'{said}: libtpu knows no such slice ({str(error).splitlines()[0]})') from error
+        raise ValueError(f'--topology={topology}: libtpu knows no such slice: {str(error).splitlines()[0]}') from error
     return list(described.devices)
 
 

@@ -6,8 +6,8 @@ Below launch.compile_ahead.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from launch.compiled import Collective
 
@@ -111,7 +111,7 @@ def matmul_flops(jaxpr: Any) -> float:
             products = np.prod(equation.outvars[0].aval.shape) * np.prod([left[i] for i in contracted])
             total += 2.0 * float(products) * _passes(given['precision'])
             continue
-        inside = [matmul_flops(inner) for inner in jax.core.jaxprs_in_params(given)]
+        inside = [matmul_flops(inner) for inner in jaxprs_in_params(given)]
         if name == 'cond':
             total += max(inside, default=0.0)
         else:
