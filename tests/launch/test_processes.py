@@ -20,7 +20,7 @@ PROCESSES, DEVICES = 4, 2
 # Few updates, so that rounding (devices sum a gradient in another order) cannot grow into another success.
 SMALL = (
     *('--config.posterior.steps=10', '--config.pretrain.steps=20', '--config.finetune.chunks=1'),
-    *('--config.evaluate.coverage_starts=4', '--config.matched=False'),
+    '--config.matched=False',
 )
 RTOL, ATOL = 1e-3, 1e-4
 
@@ -47,12 +47,13 @@ def runs(tiny, tmp_path_factory):
 def _start(tiny, directory, more):
     command = [sys.executable, '-m', 'launch.local', f'--config={tiny}', f'--workdir={directory}']
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-    return subprocess.Popen([*command, *SMALL, '--compilation_cache='], cwd=ROOT, env=environment() | more, **pipes)
+    variables = environment() | {'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'} | more  # compiling is what takes time here
+    return subprocess.Popen([*command, *SMALL, '--compilation_cache='], cwd=ROOT, env=variables, **pipes)
 
 
 def test_one_process_speaks(runs):
     _, _, spoken = runs
-    lead, *others = [out for out, _ in spoken]
+    lead, *others = [[line for line in out if not line.startswith('[Gloo]')] for out, _ in spoken]
     assert lead[-1].startswith('report: ') and any('[5/5] dsrl_ppo' in line for line in lead)
     assert others == [[]] * (PROCESSES - 1)
 
