@@ -1,10 +1,12 @@
 # make demo: the quickstart. make test: lint and all tests, simulators too. make bench: speed, side by side with PyTorch.
+# make install-tpu: .venv-tpu, which compiles for TPUs without one.
 PYTHON ?= python3
 VENV := .venv
+TPU := .venv-tpu
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: install install-robosuite install-slurm demo test lint bench clean
+.PHONY: install install-robosuite install-slurm install-tpu demo test lint bench clean
 
 install: $(VENV)/.installed
 
@@ -28,10 +30,18 @@ install-slurm:
 	    || echo 'Slurm cannot be installed here: its tests will be skipped'; \
 	fi
 
+# A venv of its own: where libtpu is installed jax begins by looking for TPUs, and says at length that there are none.
+install-tpu: $(TPU)/.installed
+
+$(TPU)/.installed: setup.cfg
+	$(PYTHON) -m venv $(TPU)
+	$(TPU)/bin/pip install --quiet --disable-pip-version-check -e '.[tpu]'
+	@touch $@
+
 demo: install
 	$(BIN)/python -m launch.local --config=experiments/quickstart.py --workdir=runs/quickstart
 
-test: install-robosuite lint
+test: install-robosuite install-tpu lint
 	$(BIN)/pytest -q -n auto --maxprocesses=4 --dist=loadgroup  # tests of one group share one cluster
 
 lint: install
@@ -46,4 +56,4 @@ $(VENV)/.bench: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(TPU) build *.egg-info

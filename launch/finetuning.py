@@ -75,23 +75,10 @@ def _finetune(
     """One population; its curve goes to results.jsonl, its policies to policies/ALGORITHM."""
     config = point.config
     finetuner = finetuners.finetuner(config, algorithm)
-    warm = bool(config.warm_start.steps and finetuner.critic_action)
-    trainer = finetuner.trainer(point.env, warm)
-    everyone = _population(point, algorithm, labels, policies, [*trainer.rows, config.evaluate.episodes])
-    mesh, rows = everyone.mesh, everyone.rows
-    critics, spent = _warm_start(point, finetuner, everyone, learning) if warm else (None, 0)
-    start = _start(point, finetuner, everyone, learning, critics)
-    stage = loop.Stage(
-        name=algorithm,
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=rows,
-        chunks=config.finetune.chunks,
-        steps_per_chunk=finetuner.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / algorithm,
-        meta=finetuner.meta | ({'warm_start': config.warm_start.to_dict()} if warm else {}),
-    )
-    rollouts = evaluator(point, mesh)
+    stage, everyone = prepare(point, finetuner, labels, policies)
+    critics, spent = _warm_start(point, finetuner, everyone, learning) if warms(point, finetuner) else (None, 0)
+    start = begin_with(point, finetuner, everyone, learning, critics)
+    rows, rollouts = everyone.rows, evaluator(point, stage.mesh)
 
     def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> list[dict]:
         if chunk == 0 and not finetuner.from_itself:  # the actor's mode is another policy than what it begins with
@@ -111,9 +98,33 @@ def _finetune(
     point.progress.say(success(last))
 
 
+def warms(point: Point, finetuner: Finetuner) -> bool:
+    """Whether critics are fitted for it beforehand."""
+    return bool(point.config.warm_start.steps and finetuner.critic_action)
+
+
+def prepare(point: Point, finetuner: Finetuner, labels: list[dict], policies: Policy) -> tuple[loop.Stage, Population]:
+    """The stage of one finetuner, and its population; what that begins with is begin_with's."""
+    config, algorithm = point.config, finetuner.meta['algorithm']
+    warm = warms(point, finetuner)
+    trainer = finetuner.trainer(point.env, warm)
+    everyone = _population(point, algorithm, labels, policies, [*trainer.rows, config.evaluate.episodes])
+    stage = loop.Stage(
+        name=algorithm,
+        trainer=parallel.population(trainer, everyone.mesh),
+        mesh=everyone.mesh,
+        labels=everyone.rows,
+        chunks=config.finetune.chunks,
+        steps_per_chunk=finetuner.steps_per_chunk,
+        directory=point.directory / 'checkpoints' / algorithm,
+        meta=finetuner.meta | ({'warm_start': config.warm_start.to_dict()} if warm else {}),
+    )
+    return stage, everyone
+
+
 def _population(point: Point, algorithm: str, labels: list[dict], policies: Policy, divides: list[int]) -> Population:
     pairs = [(i, seed) for i in range(len(labels)) for seed in range(point.config.finetune.seeds)]
-    mesh = parallel.mesh(len(pairs), divides=divides)
+    mesh = parallel.mesh(len(pairs), point.devices, divides)
     of_learner = np.array([i for i, _ in pairs])
     seeds = [labels[i]['seed'] for i in of_learner]
     together = [seed * 1_000_003 + finetune_seed for seed, (_, finetune_seed) in zip(seeds, pairs, strict=True)]
@@ -123,11 +134,13 @@ def _population(point: Point, algorithm: str, labels: list[dict], policies: Poli
         mesh=mesh,
         keys=parallel.learner_keys(point.key('finetune'), together, mesh),
         test_keys=parallel.learner_keys(point.key('evaluate'), seeds, mesh),
-        policies=parallel.shard(jax.tree.map(lambda x: x[of_learner], policies), mesh, P(parallel.LEARNER)),
+        policies=parallel.shard(policies, mesh, P(parallel.LEARNER), of_learner),
     )
 
 
-def _start(point: Point, finetuner: Finetuner, everyone: Population, learning: Learning | None, critics: Any) -> Any:
+def begin_with(
+    point: Point, finetuner: Finetuner, everyone: Population, learning: Learning | None, critics: Any
+) -> Any:
     """What the population's trainer calls data."""
     mesh, policies = everyone.mesh, everyone.policies
     if finetuner.meta['algorithm'] == 'best_of_n':
@@ -147,6 +160,17 @@ def _warm_start(
 ) -> tuple[Any, np.ndarray]:
     """Critics (padded L, ...) fitted to the policy's own rollouts, and to its demonstrations where Q reads chunks, and
     the environment steps (L,) that took."""
+    stage, known = prepare_warm_start(point, finetuner, everyone, learning)
+    state = point.run(stage, everyone.keys, known).state
+    spent = parallel.gather(state.env_steps, len(everyone.rows))
+    point.progress.note(f'note: {stage.name}: fitted, {int(np.mean(spent))} environment steps each')
+    return state.params, spent
+
+
+def prepare_warm_start(
+    point: Point, finetuner: Finetuner, everyone: Population, learning: Learning | None
+) -> tuple[loop.Stage, IQLData]:
+    """The stage that fits critics, and its data; its keys are the population's."""
     iql_config, chunks = finetuners.warm_start(point.config, finetuner)
     trainer, mesh = iql(lambda data: point.env, iql_config), everyone.mesh
     given = mask = None
@@ -167,10 +191,7 @@ def _warm_start(
         directory=point.directory / 'checkpoints' / name,
         meta=settings.describe(iql_config),
     )
-    state = point.run(stage, everyone.keys, known).state
-    spent = parallel.gather(state.env_steps, len(everyone.rows))
-    point.progress.note(f'note: {name}: fitted, {int(np.mean(spent))} environment steps each')
-    return state.params, spent
+    return stage, known
 
 
 def _sweep_candidates(point: Point, everyone: Population, policies: Any) -> None:

@@ -67,12 +67,35 @@ def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
     They are at the steps of each seed's own demonstrations, M the most that a seed has; a seed with fewer repeats its
     last, which is never drawn.
     """
-    config, seeds, members = point.config, point.config.seeds, point.config.posterior.members
     point.progress.stage('posterior')
+    stage, keys, shared = prepare_posterior(point, learning)
+    outcome = point.run(stage, keys, shared)
+    predictors = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
+    seeds, members = point.config.seeds, point.config.posterior.members
+    seed_of = np.array([label['seed'] for label in stage.labels])
+    steps = scales.steps_of(learning)
+    longest = max(map(len, steps))
+    padded = [np.pad(of_seed, (0, longest - len(of_seed)), mode='edge') for of_seed in steps]  # one compiled program
+    factors = np.stack(
+        [
+            np.asarray(
+                noise.factors(jax.tree.map(lambda x, s=seed: x[seed_of == s], predictors), learning.windows.obs[at])
+            )
+            for seed, at in enumerate(padded)
+        ]
+    )
+    rms = [scales.trained(learning, noise.deviation(factors[seed]), seed)['rms'] for seed in range(seeds)]
+    point.progress.say(f'{seeds} seeds x {members} members; std {np.mean(rms):.3f} in action units')
+    return factors
+
+
+def prepare_posterior(point: Point, learning: Learning) -> tuple[loop.Stage, jax.Array, dict]:
+    """What `fit_posterior` runs: the stage, its keys and its data."""
+    config, seeds, members = point.config, point.config.seeds, point.config.posterior.members
     ensemble_config = settings.ensemble(config)
     population = [(seed, member) for seed in range(seeds) for member in range(members)]
     trainer = ensemble(ensemble_config)
-    mesh = parallel.mesh(len(population), divides=trainer.rows)
+    mesh = parallel.mesh(len(population), point.devices, trainer.rows)
     stage = loop.Stage(
         name='posterior',
         trainer=parallel.population(trainer, mesh),
@@ -88,23 +111,7 @@ def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
     keys = parallel.learner_keys(point.key('posterior'), [seed * 1_000_003 + k for seed, k in population], mesh)
     masks = parallel.shard(learning.mask[[seed for seed, _ in population]], mesh, P(parallel.LEARNER))
     shared = {'windows': parallel.shard(learning.windows, mesh), 'mask': masks}
-    outcome = point.run(stage, keys, shared)
-    predictors = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
-    seed_of = np.array([seed for seed, _ in population])
-    steps = scales.steps_of(learning)
-    longest = max(map(len, steps))
-    padded = [np.pad(of_seed, (0, longest - len(of_seed)), mode='edge') for of_seed in steps]  # one compiled program
-    factors = np.stack(
-        [
-            np.asarray(
-                noise.factors(jax.tree.map(lambda x, s=seed: x[seed_of == s], predictors), learning.windows.obs[at])
-            )
-            for seed, at in enumerate(padded)
-        ]
-    )
-    rms = [scales.trained(learning, noise.deviation(factors[seed]), seed)['rms'] for seed in range(seeds)]
-    point.progress.say(f'{seeds} seeds x {members} members; std {np.mean(rms):.3f} in action units')
-    return factors
+    return stage, keys, shared
 
 
 def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple[list[dict], Policy]:
@@ -140,16 +147,41 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
     if not begun:
         begun = [label | scale for label, scale in zip(labels, found, strict=True)]
         point.write_json('noise.json', begun)
+    stage, keys, shared = prepare_policies(point, learning, factors, population, labels[: len(population)])
+    outcome = point.run(stage, keys, shared)
+    policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
+    if alone:
+        fitted = value_dice.fit(point, learning, labels[len(population) :], policies.config)
+        policies = value_dice.append(policies, fitted)
+    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels, point.about())
+    if 'rms_played' not in begun[0]:
+        played = scales.played(point, learning, labels, policies)
+        point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
+    beside = ', ValueDICE beside it' if alone else ''
+    of = f'{len(config.fold)} settings: ' if config.fold else ''
+    point.progress.say(f'{of}{len(recipes)} arms x {config.seeds} seeds, one program{beside}, paired batches')
+    return labels, policies
+
+
+def prepare_policies(
+    point: Point,
+    learning: Learning,
+    factors: np.ndarray,
+    population: list[tuple[int, fold.Recipe]],
+    labels: list[dict],
+) -> tuple[loop.Stage, jax.Array, pretraining.PretrainData]:
+    """What `fit_policies` runs: the stage, its keys and its data, for every (seed, recipe) of the population."""
+    config = point.config
     pretrain_config = settings.pretrain(
         config, settings.policy(config, point.env.observation_size, point.env.action_size)
     )
     trainer = pretraining.pretrain(pretrain_config)
-    mesh = parallel.mesh(len(population), divides=trainer.rows)
+    mesh = parallel.mesh(len(population), point.devices, trainer.rows)
     stage = loop.Stage(
         name='pretrain',
         trainer=parallel.population(trainer, mesh),
         mesh=mesh,
-        labels=labels[: len(population)],
+        labels=labels,
         chunks=settings.chunks(config, 'pretrain'),
         steps_per_chunk=pretrain_config.steps_per_chunk,
         directory=point.directory / 'checkpoints' / 'pretrain',
@@ -173,16 +205,4 @@ def fit_policies(point: Point, learning: Learning, factors: np.ndarray) -> tuple
         arm=parallel.shard(numbers, mesh, P(parallel.LEARNER)),
     )
     keys = parallel.learner_keys(point.key('pretrain'), [seed for seed, _ in population], mesh)
-    outcome = point.run(stage, keys, shared)
-    policies = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
-    if alone:
-        fitted = value_dice.fit(point, learning, labels[len(population) :], pretrain_config.policy)
-        policies = value_dice.append(policies, fitted)
-    checkpoint.save_policy(point.directory / 'policies' / 'pretrained', policies, labels, point.about())
-    if 'rms_played' not in begun[0]:
-        played = scales.played(point, learning, labels, policies)
-        point.write_json('noise.json', [row | more for row, more in zip(begun, played, strict=True)])
-    beside = ', ValueDICE beside it' if alone else ''
-    of = f'{len(config.fold)} settings: ' if config.fold else ''
-    point.progress.say(f'{of}{len(recipes)} arms x {config.seeds} seeds, one program{beside}, paired batches')
-    return labels, policies
+    return stage, keys, shared

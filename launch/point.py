@@ -5,7 +5,7 @@ Made by launch.run, read by launch.pipeline.
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Point:
       env: the bare environment.
       progress: what is printed.
       stop: whether the run has been asked to stop.
+      devices: what its populations are split over; None for all that there are.
     """
 
     config: ConfigDict
@@ -38,6 +39,7 @@ class Point:
     env: Env
     progress: Progress
     stop: Callable[[], bool]
+    devices: Sequence[jax.Device] | None = None
 
     def key(self, purpose: str) -> jax.Array:
         """The typed root key of one of PURPOSES."""

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -157,9 +157,9 @@ def load() -> tuple[ConfigDict, list[dict]]:
     return CONFIG.value, fold.fold(CONFIG.value, points)
 
 
-def launch(main: Callable[[], None]) -> None:
+def launch(main: Callable[[], None], required: Sequence[str] = ('config', 'workdir')) -> None:
     """app.run, with wrong flags and refused configs as one line."""
-    flags.mark_flags_as_required(['config', 'workdir'])
+    flags.mark_flags_as_required(required)
     app.run(lambda _: guarded(main), flags_parser=_parse)
 
 

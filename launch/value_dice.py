@@ -28,9 +28,18 @@ def fit(point: Point, learning: Learning, labels: list[dict], policy: PolicyConf
     Returns:
       The policies (L, ...), numpy.
     """
+    stage, keys, shared = prepare(point, learning, labels, policy)
+    outcome = point.run(stage, keys, shared)
+    return parallel.gather(stage.trainer.policy(outcome.state, shared), len(labels))
+
+
+def prepare(
+    point: Point, learning: Learning, labels: list[dict], policy: PolicyConfig
+) -> tuple[loop.Stage, jax.Array, ValueDICEData]:
+    """What `fit` runs: the stage, its keys and its data."""
     config = settings.value_dice(point.config, policy)
     trainer = value_dice(config)
-    mesh = parallel.mesh(len(labels), divides=trainer.rows)
+    mesh = parallel.mesh(len(labels), point.devices, trainer.rows)
     stage = loop.Stage(
         name=NAME,
         trainer=parallel.population(trainer, mesh),
@@ -48,8 +57,7 @@ def fit(point: Point, learning: Learning, labels: list[dict], policy: PolicyConf
         mask=parallel.shard(learning.mask, mesh),
         source=parallel.shard(np.array(seeds, np.int32), mesh, P(parallel.LEARNER)),
     )
-    outcome = point.run(stage, parallel.learner_keys(point.key('pretrain'), seeds, mesh), shared)
-    return parallel.gather(stage.trainer.policy(outcome.state, shared), len(labels))
+    return stage, parallel.learner_keys(point.key('pretrain'), seeds, mesh), shared
 
 
 def append(policies: Policy, more: Policy) -> Policy:

@@ -116,8 +116,8 @@ def mesh(learners: int, devices: Sequence[jax.Device] | None = None, divides: Se
         devices = jax.devices()
         if devices[0].platform == 'cpu' and jax.config.jax_num_cpu_devices > 0 and not _devices_asked_for():
             devices = devices[:learners]
-    devices, whole = list(devices), jax.process_count() > 1
-    n = len(devices)
+    devices = list(devices)
+    n, whole = len(devices), len({device.process_index for device in devices}) > 1
     splits = [
         (width, data)
         for data in range(1, n + 1)
@@ -199,18 +199,31 @@ def population(trainer: Trainer, mesh: Mesh) -> Trainer:
     )
 
 
-def shard(tree: Any, mesh: Mesh, spec: P = REPLICATED) -> Any:
+def shard(tree: Any, mesh: Mesh, spec: P = REPLICATED, learners: np.ndarray | None = None) -> Any:
     """Puts host arrays, the same on every process, onto the mesh as global arrays.
 
     A spec that begins with 'learner' pads the first axis to the mesh by repeating the last learner; `gather` with
-    the population's size takes the padding off again.
+    the population's size takes the padding off again. On a mesh of devices that are only described
+    (jax.experimental.topologies) shapes stand for the arrays, here and there: all that compiling needs.
+
+    Args:
+      tree: of arrays.
+      mesh: from `mesh`.
+      spec: how every array lies on it.
+      learners: of a spec that begins with 'learner', which rows of the first axis; None for all of them.
     """
     sharding = NamedSharding(mesh, spec)
+    described = mesh.devices.flat[0].platform != jax.default_backend()
 
     def put(x):
+        shape, rows = x.shape, None
         if spec and spec[0] == LEARNER:
-            rows = np.minimum(np.arange(padded(x.shape[0], mesh)), x.shape[0] - 1)
-            x = x[rows]
+            rows = np.arange(shape[0]) if learners is None else learners
+            rows = rows[np.minimum(np.arange(padded(len(rows), mesh)), len(rows) - 1)]
+            shape = (len(rows), *shape[1:])
+        if described:
+            return jax.ShapeDtypeStruct(shape, x.dtype, sharding=sharding)
+        x = x if rows is None else x[rows]
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             impl = jax.random.key_impl(x)
             return jax.random.wrap_key_data(put_array(np.asarray(jax.random.key_data(x))), impl=impl)
@@ -220,6 +233,15 @@ def shard(tree: Any, mesh: Mesh, spec: P = REPLICATED) -> Any:
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
     return jax.tree.map(put, tree)
+
+
+def abstract_state(trainer: Trainer, mesh: Mesh, keys: jax.Array, data: Any) -> Any:
+    """The shapes and dtypes of the state that a population's trainer begins with, as they lie on the mesh."""
+    state = jax.eval_shape(trainer.init, keys, data)
+    specs = jax.tree.broadcast(trainer.state_spec, state, is_leaf=_is_spec)
+    return jax.tree.map(
+        lambda x, spec: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, spec)), state, specs
+    )
 
 
 def gather(tree: Any, learners: int | None = None) -> Any:

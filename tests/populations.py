@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from launch import compiled
 from postbc_jax import parallel, policies, types
 from postbc_jax.checkpoint import Checkpoints
 from postbc_jax.data.normaliser import Normaliser
@@ -31,7 +31,6 @@ from postbc_jax.finetune.transitions import Transitions
 from postbc_jax.posterior.ensemble import EnsembleConfig, ensemble
 from postbc_jax.pretrain import Arm, PretrainConfig, PretrainData, pretrain
 from postbc_jax.value_dice import ValueDICEConfig, ValueDICEData, value_dice
-from tests.collectives import collectives, crossing_collectives
 
 LEARNERS = 3  # padded to 4 where the learner axis is 2 or 4
 CHUNKS = 2  # the second reads the state that the first left
@@ -210,12 +209,7 @@ class Population:
     @functools.cached_property
     def abstract(self) -> Any:
         """The state's shapes and dtypes, as they lie on the mesh."""
-
-        def place(spec, part):
-            sharding = NamedSharding(self.mesh, spec)
-            return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
-
-        return _map_specs(place, self.spec, jax.eval_shape(self.trainer.init, self.keys, self.data))
+        return parallel.abstract_state(self.trainer, self.mesh, self.keys, self.data)
 
     def start(self) -> Any:
         """The first state, warmed up where the trainer has a warm-up."""
@@ -278,9 +272,9 @@ def train_on_8(directory: str) -> None:
     print(json.dumps(said))
 
 
-def _collectives(compiled: jax.stages.Compiled, width: int) -> tuple[list[str], int]:
-    text = compiled.as_text()
-    return crossing_collectives(text, width, 8), len(collectives(text))
+def _collectives(program: jax.stages.Compiled, width: int) -> tuple[list[str], int]:
+    found = compiled.Program(program.as_text()).collectives(8 // width)
+    return [each.kind for each in found if 'learner' in each.axis], len(found)
 
 
 def train_in_processes(width: int, directory: str) -> None:
