@@ -105,6 +105,13 @@ def _key(point: dict[str, Any]) -> str:
     return json.dumps(point, sort_keys=True, default=str)
 
 
+def text(point: dict[str, Any]) -> str:
+    """A point in a line: 'policy.hidden=(256,), 4 settings'."""
+    shared = [f'{name}={value}' for name, value in point.items() if name != 'fold']
+    together = [f'{len(point["fold"])} settings'] if point.get('fold') else []
+    return ', '.join(shared + together)
+
+
 def explain(config: ConfigDict, points: Sequence[dict[str, Any]]) -> list[str]:
     """What shares a run and what makes a point of each value, and why, in at most two lines; of folded points."""
     lines = []

@@ -93,7 +93,7 @@ def _run(config: ConfigDict, points: list[dict], workdir: Path, loud: bool, only
     failed = []
     for index in only:
         if loud and len(points) > 1:
-            print(f'point {index}, {index + 1} of {len(points)}: {_text(points[index])}', flush=True)
+            print(f'point {index}, {index + 1} of {len(points)}: {fold.text(points[index])}', flush=True)
         try:
             run.run_point(config, points, index, workdir, run.STAGE.value)
         except loop.Preempted:
@@ -134,13 +134,6 @@ def _halve(config: ConfigDict, points: list[dict], workdir: Path, loud: bool, ru
         numbers = ', '.join(str(index) for index in rung.left if index not in failed) or 'none'
         print(f'halving: done, point {numbers} went all the way; {workdir / halving.FILE}', flush=True)
     return failed
-
-
-def _text(point: dict) -> str:
-    shown = {name: f'{name}={value}' for name, value in point.items()}
-    if 'fold' in point:
-        shown['fold'] = f'{len(point["fold"])} settings'
-    return ', '.join(shown.values())
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from launch import errors, status
+from launch import errors, fold, status
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'the work directory of a run')
 _JSON = flags.DEFINE_bool('json', False, 'a JSON list, an object a point, for machines')
@@ -40,10 +40,15 @@ def _cells(point: status.Status) -> tuple[str, ...]:
     of = f'{point.stages[0]}/{point.stages[1]} ' if point.stage and point.stages else ''
     chunks = f'{point.chunk}/{point.chunks}' if point.chunks else ''
     metric = ' '.join(f'{name}={value:.3g}' for name, value in (point.metric or {}).items())
-    settings = ', '.join(f'{name}={value}' for name, value in point.settings.items())
     waits = 'in the queue' if point.state == 'preempted' and point.queue else ''
-    last = ('', '', '') if point.state == 'done' else (f'{of}{point.stage or ""}', chunks, metric)
-    return (str(point.point), point.state, *last, point.host or '', point.last_line or waits or settings)
+    last = ('', '', metric) if point.state == 'done' else (f'{of}{point.stage or ""}', chunks, metric)
+    return (
+        str(point.point),
+        point.state,
+        *last,
+        point.host or '',
+        point.last_line or waits or fold.text(point.settings),
+    )
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from experiments import default
 from launch import config as settings
 from launch import run
 from launch.arms import arm_of
-from launch.fold import FOLDABLE, explain, fold, recipes
+from launch.fold import FOLDABLE, explain, fold, recipes, text
 from postbc_jax import checkpoint
 from postbc_jax.sweep import product, sweep
 from tests.launch.tiny_runs import finish, rows
@@ -213,3 +213,10 @@ def test_hundreds_of_settings_and_seeds_are_one_run(tiny, start, tmp_path):
     for row in post:
         (index,) = row['settings']
         assert (row['alpha'], row['pretrain.learning_rate']) == tuple(grid[index].values())
+
+
+def test_a_point_in_a_line():
+    assert text({'policy.hidden': (8,), 'seed': 1}) == 'policy.hidden=(8,), seed=1'
+    assert text({'policy.hidden': (8,), 'fold': ({'alphas': (1.0,)}, {'alphas': (2.0,)})}) == (
+        'policy.hidden=(8,), 2 settings'
+    )
