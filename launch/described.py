@@ -45,8 +45,9 @@ def chips(topology: str) -> list[jax.Device]:
     asked = slices.parse(topology)
     if not importlib.util.find_spec('libtpu'):
         raise ValueError(f'--topology={topology}: libtpu is not installed: make install-tpu, then .venv-tpu/bin/python')
+    # Or libtpu asks the network what machine this is, and of two processes lets one alone have the TPUs.
     here = {'TPU_SKIP_MDS_QUERY': '1', 'TPU_ACCELERATOR_TYPE': 'v5litepod-8', 'TPU_WORKER_HOSTNAMES': 'localhost'}
-    for name, value in here.items():  # or libtpu asks the network what machine this is
+    for name, value in (here | {'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}).items():
         os.environ.setdefault(name, value)
     one = {'chips_per_host_bounds': (*asked.sides, 1)} if asked.hosts == 1 and len(asked.sides) == 2 else {}
     try:
