@@ -60,7 +60,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     """Of a command line, what overrides the config, each as one word: '--config.a', '3' becomes '--config.a=3'."""
     arguments = flags.FLAGS.read_flags_from_files(list(arguments), force_gnu=False)
     found = []
-    for argument, after in zip(arguments, [*arguments[1:], '-end'], strict=True):
+    for argument, after in zip(arguments, [*arguments, '-end'][1:], strict=True):
         if re.match(r'--?(no)?config\.', argument):
             alone = '=' in argument or re.match('--?[a-zA-Z]', after)
             found.append('--' + argument.lstrip('-') + ('' if alone else f'={after}'))

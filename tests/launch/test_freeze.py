@@ -167,3 +167,4 @@ def test_overrides_of_a_command_line(tmp_path):
     more = ['--config.e', '--workdir=config.x', f'--flagfile={tmp_path}/flags', '--config.g=']
     expected = ['--config.a=b c', '--config.b=-0.5', '--config.c=x', '--noconfig.d', '--config.e', '--config.f=1']
     assert freeze.overrides(given + more) == [*expected, '--config.g=']
+    assert freeze.overrides([]) == []
