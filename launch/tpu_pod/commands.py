@@ -186,7 +186,8 @@ def check(pod: Pod) -> None:
     """
     if not re.fullmatch(r'gs://[a-z0-9][a-z0-9._-]+(/[^/\s]+)+/?', pod.workdir):
         raise ValueError(
-            f'--workdir={pod.workdir}: {pod.slice.hosts} machines must see the same folder: give gs://BUCKET/PATH'
+            f'--workdir={pod.workdir}: {pod.slice.hosts} machines must see the same folder: give '
+            "gs://bucket/path; a bucket's name is in lower case"
         )
     if not re.fullmatch(r'[a-z]([a-z0-9-]{0,38}[a-z0-9])?', pod.name):
         raise ValueError(f'--name={pod.name}: small letters, digits and hyphens, at most 40, beginning with a letter')

@@ -73,7 +73,7 @@ def test_a_workload():
 @pytest.mark.parametrize(
     ('change', 'said'),
     [
-        ({'workdir': '/home/me/runs'}, '--workdir=/home/me/runs: 64 machines must see the same folder: give gs://BUCK'),
+        ({'workdir': '/home/me/runs'}, '--workdir=/home/me/runs: 64 machines must see the same folder: give gs://buck'),
         ({'workdir': 'gs://bucket'}, '--workdir=gs://bucket: 64 machines must see the same folder'),
         ({'workdir': 'gs://bucket/a b'}, '--workdir=gs://bucket/a b: 64 machines'),
         ({'name': 'Run_1'}, '--name=Run_1: small letters, digits and hyphens, at most 40'),
