@@ -49,11 +49,11 @@ def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path,
         config, env = prepare(config, points, index, stage)
     except Exception:
         if (workdir / 'sweep.json').exists():  # nobody watches a job's output
-            with _reported(directory):
+            with _reported(workdir, directory):
                 raise
         raise
     asked = preemption.listening()
-    with _reported(directory) as status:
+    with _reported(workdir, directory) as status:
         asked.at_last = status.preempted
         progress = Progress(pipeline.stages(config, stage), status)
         point = Point(config, directory, env, progress, lambda: asked.asked)
@@ -62,12 +62,12 @@ def run_point(config: ConfigDict, points: list[dict], index: int, workdir: Path,
 
 
 @contextlib.contextmanager
-def _reported(directory: Path) -> Iterator[StatusFile]:
+def _reported(workdir: Path, directory: Path) -> Iterator[StatusFile]:
     """The point's directory, made and held alone, and its status.json, which says how what happens here ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f'--workdir: {directory} cannot be made ({error.strerror})') from None
+        raise ValueError(f'--workdir={workdir}: {directory} cannot be made ({error.strerror})') from None
     with alone(directory), StatusFile(directory) as status:
         yield status
 

@@ -45,8 +45,6 @@ def main() -> None:
     resources = script.Resources(**{flag.name: flag.value for flag in _RESOURCES})
     run.check_all(config, points, run.STAGE.value)
     directory_of(workdir, 0, len(points))
-    for line in fold.explain(config, points):
-        print(line, file=sys.stderr)  # stdout is the job's
     name = config_flags.get_config_filename(flags.FLAGS['config'])
     asked = freeze.describe(name, sys.argv[1:], run.STAGE.value, points)
     begun = freeze.agree(workdir, asked)
@@ -64,6 +62,8 @@ def main() -> None:
     if _DRY_RUN.value:
         print(text, end='')
         return
+    for line in fold.explain(config, points) if any(point.get('fold') for point in points) else ():
+        print(line)
     frozen = freeze.freeze(workdir, asked)
     try:
         job, file = _submit(workdir, text)

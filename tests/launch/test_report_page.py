@@ -139,7 +139,7 @@ def test_the_command_makes_it_and_refuses_in_one_line(tmp_path):
         return subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
 
     made, refused = call(tmp_path), call(tmp_path / 'nowhere')
-    assert made.returncode == 0 and made.stdout.strip() == str(tmp_path / 'report.html')
+    assert made.returncode == 0 and made.stdout.strip() == f'report: {tmp_path}/report.html'
     assert refused.returncode == 1 and re.fullmatch(r'error: .*nowhere: no such directory.*\n', refused.stderr)
 
 

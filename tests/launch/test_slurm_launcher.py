@@ -80,7 +80,7 @@ def test_what_sbatch_refuses_is_taken_back(slurm, tmp_path):
 @pytest.mark.parametrize(
     ('flag', 'said'),
     [
-        ('--config.subset=9', 'config.subset=9: only config.record.episodes=6 '),
+        ('--config.subset=9', 'point 0 of 3: config.subset=9: only config.record.episodes=6 '),
         ('--nodes=0', '--nodes=0: must be at least 1'),
         ('--setup=none.sh', '--setup=none.sh: cannot be read: '),
     ],

@@ -136,7 +136,7 @@ def test_what_is_printed(sweep):
     done = launched(f'--workdir={workdir}')
     assert done.stdout.splitlines() == [
         'point  state    stage         done  metric     node',
-        '0      done                                    n     seed=0',
+        '0      done                         loss=0.25  n     seed=0',
         '1      failed   3/5 policies  3/10  loss=0.25  n     ValueError: no such file',
         '2      running  3/5 policies  3/10  loss=0.25  n     seed=2',
         '3      pending                                       seed=3',
