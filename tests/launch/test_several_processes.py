@@ -14,6 +14,7 @@ import pytest
 
 from postbc_jax import checkpoint
 from postbc_jax.finetune.steer import SteeredPolicy
+from postbc_jax.policies import Policy
 from tests.launch.tiny_runs import ROOT, environment, finish, rows
 
 PROCESSES, DEVICES = 4, 2
@@ -86,7 +87,7 @@ def test_the_same_rows(runs, name):
                 assert ours[key] == value, (key, theirs)
 
 
-@pytest.mark.parametrize(('name', 'kind'), [('pretrained', checkpoint.Policy), ('dsrl_ppo', SteeredPolicy)])
+@pytest.mark.parametrize(('name', 'kind'), [('pretrained', Policy), ('dsrl_ppo', SteeredPolicy)])
 def test_the_same_policies(runs, name, kind):
     (one, labels), (four, theirs) = (
         checkpoint.load_policies(directory / 'policies' / name, kind) for directory in runs[:2]

@@ -15,11 +15,12 @@ import pytest
 from launch import status
 from postbc_jax import checkpoint
 from postbc_jax.finetune.steer import SteeredPolicy
+from postbc_jax.policies import Policy
 from tests.launch.tiny_runs import rows
 
 pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group('slurm')]
 FILES = ('results.jsonl', 'metrics.jsonl', 'coverage.jsonl', 'noise.json')
-POLICIES = (('pretrained', checkpoint.Policy), ('dsrl_ppo', SteeredPolicy))
+POLICIES = (('pretrained', Policy), ('dsrl_ppo', SteeredPolicy))
 
 
 def policies(directory):
