@@ -4,6 +4,7 @@ Each is python -m launch.run on the frozen code, as under Slurm, with the same f
 for. SIGTERM is passed on to them.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -90,7 +91,6 @@ def run(
 def _start(
     command: Sequence[str], environment: Mapping[str, str], point: int, slot: int, processes: int, logs: Path
 ) -> _Running:
-    mine = share(sorted(os.sched_getaffinity(0))[: cores.available()], slot, processes)
     environment = dict(environment)
     devices = [name for name in environment.get('CUDA_VISIBLE_DEVICES', '').split(',') if name]
     if len(devices) >= processes:
@@ -99,7 +99,10 @@ def _start(
         process = subprocess.Popen(
             [*command, f'--point={point}'], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    os.sched_setaffinity(process.pid, mine)  # before it has threads
+    if hasattr(os, 'sched_setaffinity'):  # before it has threads
+        mine = share(sorted(os.sched_getaffinity(0))[: cores.available()], slot, processes)
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.sched_setaffinity(process.pid, mine)
     return _Running(process, slot, time.monotonic())
 
 
