@@ -36,10 +36,10 @@ def test_what_is_said_of_other_writes_that_fail():
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1.7 MB."""
+    """A file system of 64 MB."""
     folder = tmp_path / 'disk'
     folder.mkdir()
-    made = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1700k', 'tmpfs', folder], capture_output=True)
+    made = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', folder], capture_output=True)
     if made.returncode:
         pytest.skip('making a small file system takes the right to mount one')
     yield folder
@@ -48,9 +48,11 @@ def small_disk(tmp_path):
 
 def test_in_mid_run(whole, tiny, start, small_disk):
     command = f'--config={tiny}', f'--workdir={small_disk / "run"}'
+    finish(start(*command, '--stage=pretrain'))
+    (small_disk / 'other').write_bytes(bytes(shutil.disk_usage(small_disk).free - 2**20))
     _, err = finish(start(*command), status=1)
     assert len(err) == 1 and err[0].startswith(f'error: {small_disk}/run/checkpoints/') and 'no room to save' in err[0]
     assert json.loads((small_disk / 'run' / 'status.json').read_text())['state'] == 'failed'
-    subprocess.run(['mount', '-o', 'remount,size=100m', small_disk], check=True)
+    (small_disk / 'other').unlink()
     finish(start(*command))
     assert_same(small_disk / 'run', whole[0])

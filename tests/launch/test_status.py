@@ -16,14 +16,19 @@ from tests.launch.tiny_runs import ROOT, environment, rows
 from tests.launch.written_runs import write_run
 
 HERE = socket.gethostname()
-NOW = datetime.datetime.now(datetime.UTC)
-OLD = (NOW - datetime.timedelta(seconds=status.SILENT_SECONDS + 60)).isoformat()
+
+
+def ago(seconds=0.0):
+    return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)).isoformat()
+
+
+OLD = ago(status.SILENT_SECONDS + 60)
 GONE = 2**22 + 1  # above any process
 WAITS, RUNS, ENDS = (
     queue.Job('7_0', state, node) for state, node in (('PENDING', ''), ('RUNNING', 'n'), ('COMPLETING', 'n'))
 )
 SAID = {'state': 'running', 'stage': 'policies', 'stages': [3, 5], 'chunk': 3, 'chunks': 10, 'metric': {'loss': 0.25}}
-SAID |= {'host': 'n', 'pid': 1, 'job': '7_0', 'begun': OLD, 'updated': NOW.isoformat(), 'error': None}
+SAID |= {'host': 'n', 'pid': 1, 'job': '7_0', 'begun': OLD, 'error': None}
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def sweep(tmp_path, monkeypatch):
 def write(directory, done=None, **said):
     directory.mkdir(exist_ok=True)
     if said:
-        (directory / 'status.json').write_text(json.dumps(SAID | said))
+        (directory / 'status.json').write_text(json.dumps(SAID | {'updated': ago()} | said))
     if done:
         (directory / 'done.json').write_text(json.dumps({'stage': done}))
 
