@@ -43,10 +43,10 @@ def environment():
     return kept | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT), 'PYTHONDONTWRITEBYTECODE': '1'}
 
 
-def finish(process, status=0):
+def finish(process, status=0, seconds=400):
     """(lines of stdout, lines of stderr without those that stand for a bar)."""
     try:
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=seconds)
     finally:
         process.kill()
     assert process.returncode == status, f'{out}\n{err}'
