@@ -23,6 +23,10 @@ def run(config: ConfigDict, workdir: Path) -> Path:
     Raises:
       ValueError: a setting that cannot be measured, or a work directory that holds something else.
     """
+    if config.get('experiment') != 'theory':
+        raise ValueError(
+            f'config.experiment={config.get("experiment")!r}: launch.theory runs experiments/theory.py alone'
+        )
     file = workdir / 'config.json'
     if file.exists() and json.loads(file.read_text()).get('experiment') != 'theory':
         raise ValueError(f'--workdir={workdir}: holds another experiment: give the theory a directory of its own')

@@ -5,6 +5,8 @@ Last step of the theory's measurement: lays out what the studies found; computes
 
 import html
 
+import numpy as np
+
 from launch.report import tables
 from launch.report.figures import Picture
 from launch.report.page import document
@@ -58,7 +60,8 @@ def _captions(found: Found) -> dict[str, str]:
         ),
         'matched': (
             'A dense state beside a rare one, of probability q. Uniform mixing has the weight at which it costs what '
-            f'PostBC costs; PostBC covers {_list(ratios)} times as much.'
+            f'PostBC costs; PostBC covers {_list(ratios)} times as much (coverage takes few values: an '
+            'interval may be a point).'
         ),
         'worst': f'The worst case of imitation: rare states of probability 1/(T+1). {_slopes(found, "worst")}',
         'fixed': (
@@ -67,11 +70,11 @@ def _captions(found: Found) -> dict[str, str]:
         ),
         'lower_bound': (
             f'T = {limits[0]["T"]}, the rare arm’s probability is 1/T. An estimator that gives away log T / T of value '
-            'covers no more than the dotted line in at least one of these bandits.'
+            'covers no more than the dotted line in at least one of these bandits; PostBC covers about 1/A.'
         ),
         'lemma': (
             f'PostBC’s coverage was below Lemma 1’s bound in {violated} of {datasets:,} data sets (δ = '
-            f'{lemma[0]["delta"]:g}). Shown: what could stand for its 64 (0: nothing is needed).'
+            f'{lemma[0]["delta"]:g}). Shown: the least probability over its bound in any data set; 1 would be at it.'
         ),
     }
 
@@ -93,9 +96,9 @@ def _slopes(found: Found, study: str) -> str:
     parts = []
     for finding in found.finding('slope'):
         if finding['instance'] == study:
-            said = number(finding['value'])
-            if said != '–':
-                said += f' [{number(finding["low"])}, {number(finding["high"])}]'
+            said = f'{number(finding["value"])} [{number(finding["low"])}, {number(finding["high"])}]'
+            if np.isnan(finding['value']):
+                said = 'none, it falls exponentially'
             parts.append(f'{ESTIMATORS[finding["estimator"]][0]} {said}')
     return f'Log-log slopes: {", ".join(parts)}.'
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from launch.report import figures
 from launch.report.arms import LOOKS, Style
 from launch.report.figures import Picture
 from launch.report.panels import INK, SOFT, frame, line
-from launch.theory.studies import Found
+from launch.theory.studies import ROUNDING, Found
 from postbc_jax.stats import Interval, wilson
 
 ESTIMATORS = {
@@ -66,7 +67,7 @@ def _misses(axes: Axes, found: Found) -> None:
 def _finetuned(axes: Axes, found: Found) -> None:
     """How often N rollouts hold the good arm, over N: no finetuner that rolls the policy out can know it more often."""
     ceiling = found.finding('finetuned_ceiling')[0]
-    frame(axes, 'What a finetuner can find', 'rollouts N of the policy', 'share that ever played the good arm')
+    frame(axes, 'What a finetuner can find', 'rollouts N of the policy', 'share that holds the good arm')
     for estimator in ('bc', 'post_bc'):
         rows = [f for f in found.finding('finetuned') if f['estimator'] == estimator]
         numbers = [f['rollouts'] for f in rows]
@@ -77,6 +78,7 @@ def _finetuned(axes: Axes, found: Found) -> None:
         said, (1, ceiling['value']), (0, 6), ('axes fraction', 'data'), 'offset points', ha='right', color=SOFT
     )
     axes.set_xscale('log')
+    _plain(axes.xaxis)
     axes.set_ylim(-0.03, 1.03)
 
 
@@ -84,20 +86,19 @@ def _chain(axes: Axes, found: Found) -> None:
     """Coverage of uniform mixing, at the largest weight that eps allows and at PostBC's cost, and of PostBC, over T."""
     frame(axes, 'Uniform mixing on its own instance', 'demonstrations T', '5% quantile of coverage γ')
     rows, numbers = found.finding('chain'), [f['T'] for f in found.finding('chain')]
-    mixed = found.of('chain', 'uniform')
-    for those, text in ((mixed[::2], 'all that ε allows'), (mixed[1::2], 'at PostBC’s cost')):
-        intervals = [m.coverage() for m in those]
-        _points(axes, numbers, intervals, 'uniform')
-        axes.annotate(
-            text, (numbers[-1], intervals[-1].value), (0, -13), textcoords='offset points', ha='right', color=SOFT
-        )
+    mixed, bound = found.of('chain', 'uniform'), [f['paper_alpha'] for f in rows]
+    lines = {'all that ε allows': mixed[::2], 'at PostBC’s cost': mixed[1::2]}
+    firsts = {'the paper’s bound for it, 32 ε': bound[0]}
+    for text, those in lines.items():
+        _points(axes, numbers, [m.coverage() for m in those], 'uniform')
+        firsts[text] = those[0].coverage().value
     _points(axes, numbers, [m.coverage() for m in found.of('chain', 'post_bc')])
-    bound = [f['paper_alpha'] for f in rows]
     axes.plot(numbers, bound, **_DOTTED)
-    axes.annotate(
-        'the paper’s bound, 32 ε', (numbers[-1], bound[-1]), (0, 8), textcoords='offset points', ha='right', color=SOFT
-    )
+    for text, y in firsts.items():  # all fall: above their left ends there is room
+        axes.annotate(text, (numbers[0], y), (4, 7), textcoords='offset points', color=SOFT)
     axes.set_yscale('log')
+    axes.set_ylim(top=3 * bound[0])
+    _plain(axes.yaxis)
     _logarithmic(axes.xaxis, numbers)
 
 
@@ -112,6 +113,7 @@ def _matched(axes: Axes, found: Found) -> None:
         top = ours.coverage().value
         axes.annotate(f'× {f["value"]:.1f}', (place, top), (0, 9), textcoords='offset points', ha='center', color=INK)
     axes.set_yscale('log')
+    _plain(axes.yaxis)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.6)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     labels = [f'q {f["q"]:g}\nT {f["T"]}\nA {f["A"]}\nε {f["eps"]:g}' for f in rows]
@@ -125,22 +127,23 @@ def _rate(axes: Axes, found: Found, study: str, title: str) -> None:
     for estimator in ('bc', 'post_bc'):
         rows = found.of(study, estimator)
         exact = np.array([m.instance.suboptimality(m.settings, m.demonstrations) for m in rows])
-        intervals = [m.suboptimality for m in rows]
-        low = min(i.value for i in intervals if i.value > 0) / 3
-        shown = [k for k, i in enumerate(intervals) if i.low > 0]  # an interval that holds 0 has no place on this axis
-        _points(axes, [numbers[k] for k in shown], [intervals[k] for k in shown], estimator, join=False)
-        kept = exact > low
-        axes.plot(np.array(numbers)[kept], exact[kept], **_DOTTED)
+        shown = np.flatnonzero(exact > ROUNDING)
+        places = np.array(numbers)[shown]
+        _points(axes, places, [rows[k].suboptimality for k in shown], estimator, join=False)
+        axes.plot(places, exact[shown], **_DOTTED)
         slope = next(f for f in found.finding('slope') if (f['instance'], f['estimator']) == (study, estimator))
-        if np.isfinite(slope['value']):
-            offset = (6, 8) if estimator == 'post_bc' else (-6, -14)
-            middle = len(numbers) // 2
-            text = f'{ESTIMATORS[estimator][0]}: slope {slope["value"]:.2f}'.replace('-', '−')
-            side = 'left' if estimator == 'post_bc' else 'right'
-            axes.annotate(
-                text, (numbers[middle], exact[middle]), offset, textcoords='offset points', ha=side, color=SOFT
-            )
+        said = f'slope {slope["value"]:.2f}'.replace('-', '−') if np.isfinite(slope['value']) else 'exponential'
+        above, middle = estimator == 'post_bc', len(numbers) // 2
+        axes.annotate(
+            f'{ESTIMATORS[estimator][0]}: {said}',
+            (numbers[middle], exact[middle]),
+            (6, 8) if above else (-6, -14),
+            textcoords='offset points',
+            ha='left' if above else 'right',
+            color=SOFT,
+        )
     axes.set_yscale('log')
+    _plain(axes.yaxis)
     _logarithmic(axes.xaxis, numbers)
 
 
@@ -155,20 +158,22 @@ def _lower_bound(axes: Axes, found: Found) -> None:
         'no estimator is above', (numbers[0], limits[0]['limit']), (12, -2), textcoords='offset points', color=SOFT
     )
     axes.set_yscale('log')
+    _plain(axes.yaxis)
     _logarithmic(axes.xaxis, numbers)
 
 
 def _lemma(axes: Axes, found: Found) -> None:
-    """The constant that Lemma 1 would have needed in all but delta of the data sets, by instance, beside its 64."""
-    frame(axes, 'Lemma 1: what its 64 could be', 'constant that holds in 1 − δ of data sets', '')
+    """How far above Lemma 1's bound PostBC's probabilities are at the least, by instance."""
+    frame(axes, 'PostBC above Lemma 1’s bound', 'least probability / bound, all data sets', '')
     rows = found.finding('lemma')
     look = line(ESTIMATORS['post_bc'][1]) | {'linestyle': 'none'}
-    axes.plot([f['constant'] for f in rows], range(len(rows)), **look)
-    axes.axvline(64, **_DOTTED)
-    axes.annotate('64', (64, 0), (-4, 0), textcoords='offset points', ha='right', color=SOFT)
+    axes.plot([f['least'] for f in rows], range(len(rows)), **look)
+    axes.axvline(1, **_DOTTED)
     axes.set_yticks(range(len(rows)), [f['instance'] for f in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 70)
+    axes.set_xscale('log')
+    axes.set_xlim(0.8, 2 * max(f['least'] for f in rows))
+    _plain(axes.xaxis)
 
 
 def _points(
@@ -181,10 +186,15 @@ def _points(
     axes.plot(x, [interval.value for interval in intervals], **look, markerfacecolor=look['color'], zorder=3)
 
 
-def _logarithmic(axis, numbers: Sequence[float]) -> None:
+def _logarithmic(axis: Axis, numbers: Sequence[float]) -> None:
     """A logarithmic axis that names the measured numbers alone."""
     axis.axes.set_xscale('log')
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'.replace(',', ' ')))
     axis.set_ticks(numbers)
     axis.set_minor_locator(NullLocator())
+    _plain(axis)
+
+
+def _plain(axis: Axis) -> None:
+    """Numbers as they are, not as powers of ten."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
     axis.set_minor_formatter(NullFormatter())

@@ -24,15 +24,13 @@ class Outcomes:
       missed: whether it gives probability 0 to all of a group of actions of the demonstrator's (Instance.groups).
       coverage: gamma.
       suboptimality: J(pi_beta) - J(pi), exact; negative where the policy is better.
-      violated: whether some probability is below Lemma 1's bound. The lemma speaks of PostBC alone.
-      constant: what would have had to stand for the bound's 64.
+      above_bound: the least probability over its bound in Lemma 1; below 1 it is violated. Infinite but for PostBC.
     """
 
     missed: jax.Array
     coverage: jax.Array
     suboptimality: jax.Array
-    violated: jax.Array
-    constant: jax.Array
+    above_bound: jax.Array
 
 
 def sample(key: jax.Array, instance: Instance, demonstrations: int, datasets: int) -> jax.Array:
@@ -66,7 +64,6 @@ def outcomes(instance: Instance, counts: jax.Array, settings: Settings, delta: f
 @functools.partial(jax.jit, static_argnames='delta')
 def _outcomes(mdp, demonstrator, groups, counts, settings, delta):
     best = mdps.value(mdp, demonstrator)
-    bound = tabular.coverage_bound(demonstrator, settings, delta)
 
     def one(counts):
         policy = tabular.post_bc(counts, *settings)
@@ -74,8 +71,7 @@ def _outcomes(mdp, demonstrator, groups, counts, settings, delta):
             missed=jnp.any(jnp.all((policy == 0) | ~groups, axis=(1, 2, 3))),
             coverage=tabular.coverage(policy, demonstrator),
             suboptimality=best - mdps.value(mdp, policy),
-            violated=jnp.any(policy < (1 - tabular.ROUNDING) * bound),
-            constant=tabular.needed_constant(policy, demonstrator, settings, delta),
+            above_bound=tabular.above_bound(policy, demonstrator, settings, delta),
         )
 
     return jax.vmap(one)(counts)

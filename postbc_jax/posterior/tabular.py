@@ -20,8 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-ROUNDING = 1e-5  # a probability is below a bound where it is by more than this share of it
-
 
 class Settings(NamedTuple):
     """alpha: share of the posterior (or of the uniform policy). concentration: lambda, the prior's weight in counts."""
@@ -107,15 +105,13 @@ def coverage_bound(demonstrator: jax.Array, settings: Settings, delta: float) ->
     return settings.alpha * jnp.minimum(demonstrator / (64 * log), 1 / (2 * settings.concentration))
 
 
-def needed_constant(policy: jax.Array, demonstrator: jax.Array, settings: Settings, delta: float) -> jax.Array:
-    """The least number that could stand in Lemma 1 for its 64 and hold for this policy; () from (H, S, A) twice.
+def above_bound(policy: jax.Array, demonstrator: jax.Array, settings: Settings, delta: float) -> jax.Array:
+    """The least probability over its bound (Lemma 1), of all that the demonstrator may play; () from (H, S, A) twice.
 
-    0 where all probabilities are at least alpha / (2 lambda), the bound's other branch.
+    Below 1 the bound is violated. Infinite where it is 0, for BC and uniform mixing, of which the lemma does not speak.
     """
-    enough = settings.alpha / (2 * settings.concentration)
-    short = (demonstrator > 0) & (policy < (1 - ROUNDING) * enough)
-    needed = settings.alpha * demonstrator / (jnp.where(short, policy, 1) * _log(demonstrator, delta))
-    return jnp.max(jnp.where(short, needed, 0))
+    bound = coverage_bound(demonstrator, settings, delta)
+    return jnp.min(jnp.where(bound > 0, policy / jnp.where(bound > 0, bound, 1), jnp.inf))
 
 
 def _log(demonstrator: jax.Array, delta: float) -> float:

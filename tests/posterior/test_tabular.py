@@ -59,16 +59,17 @@ def test_coverage_is_the_least_ratio_over_what_the_demonstrator_plays():
     assert tabular.coverage(demonstrator, demonstrator) == 1
 
 
-def test_the_bound_and_the_constant_that_it_needs_by_hand():
+def test_the_bound_and_what_is_above_it_by_hand():
     demonstrator, settings, delta = jnp.array([[[0.96, 0.04]]]), tabular.Settings(0.5, 4.0), 0.1
     log = np.log(1 / 0.1)  # S H = 1
-    bound = tabular.coverage_bound(demonstrator, settings, delta)
-    np.testing.assert_allclose(bound, [[[0.5 * 0.96 / (64 * log), 0.5 * 0.04 / (64 * log)]]], rtol=1e-6)
+    bound = np.array([[[0.5 * 0.96 / (64 * log), 0.5 * 0.04 / (64 * log)]]])
+    np.testing.assert_allclose(tabular.coverage_bound(demonstrator, settings, delta), bound, rtol=1e-6)
     np.testing.assert_allclose(tabular.coverage_bound(demonstrator, tabular.Settings(0.5, 1e4), delta), 0.5 / 2e4)
-    # alpha / (2 lambda) = 1/16: the second action is below it, 0.5 * 0.04 / (C log) = 0.01 gives its C
-    policy = jnp.array([[[0.99, 0.01]]])
-    needed = tabular.needed_constant(policy, demonstrator, settings, delta)
-    np.testing.assert_allclose(needed, 2 / log, rtol=1e-5)
-    assert tabular.needed_constant(demonstrator + jnp.array([-0.1, 0.1]), demonstrator, settings, delta) == 0
+    policy = jnp.array([[[0.9999, 0.0001]]])
+    np.testing.assert_allclose(
+        tabular.above_bound(policy, demonstrator, settings, delta), 1e-4 / bound[0, 0, 1], rtol=1e-4
+    )
+    assert tabular.above_bound(policy, demonstrator, tabular.BC, delta) == np.inf
+    assert tabular.above_bound(policy, demonstrator, tabular.uniform(0.5), delta) == np.inf
     with pytest.raises(ValueError, match='delta=1'):
         tabular.coverage_bound(demonstrator, settings, 1)
