@@ -45,6 +45,7 @@ def _captions(found: Found) -> dict[str, str]:
     """A figure's name: what it shows, with its numbers."""
     ceiling, chains, limits = (found.finding(name) for name in ('finetuned_ceiling', 'chain', 'limit'))
     lemma, ratios = found.finding('lemma'), found.finding('matched')
+    below = ', '.join(f'{f["limit"] / f["value"]:.0f}' for f in limits)
     last, bc = chains[-1], [f for f in found.finding('finetuned') if f['estimator'] == 'bc'][-1]
     violated, datasets = (sum(f[name] for f in lemma) for name in ('violated', 'datasets'))
     return {
@@ -70,7 +71,7 @@ def _captions(found: Found) -> dict[str, str]:
         ),
         'lower_bound': (
             f'T = {limits[0]["T"]}, the rare arm’s probability is 1/T. An estimator that gives away log T / T of value '
-            'covers no more than the dotted line in at least one of these bandits; PostBC covers about 1/A.'
+            f'covers no more than the dotted line in at least one of these bandits; PostBC is {below} times below it.'
         ),
         'lemma': (
             f'PostBC’s coverage was below Lemma 1’s bound in {violated} of {datasets:,} data sets (δ = '

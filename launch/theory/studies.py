@@ -149,10 +149,7 @@ def theorem(instance: Instance, demonstrations: int) -> Settings:
 
 
 def matched(instance: Instance, demonstrations: int) -> Settings:
-    """Uniform mixing of exactly PostBC's expected suboptimality, by closed form.
-
-    Exact where the value is linear in the policy (one state matters), else by bisection.
-    """
+    """Uniform mixing of PostBC's own expected suboptimality: its closed form, which grows with alpha, bisected."""
     cost = instance.suboptimality(theorem(instance, demonstrations), demonstrations)
     low, high = 0.0, 1.0
     for _ in range(60):

@@ -24,7 +24,7 @@ class Instance(NamedTuple):
 
     Attributes:
       name: in results.
-      eps: the small number of the instance's definition.
+      eps: the small number of the instance's definition; None where it has none.
       mdp: the MDP.
       demonstrator: (H, S, A), pi_beta.
       groups: (G, H, S, A) bool. A policy misses the demonstrator where it gives probability 0 to all of a group.
@@ -33,7 +33,7 @@ class Instance(NamedTuple):
     """
 
     name: str
-    eps: float
+    eps: float | None
     mdp: mdps.MDP
     demonstrator: jax.Array
     groups: jax.Array

@@ -12,7 +12,6 @@ MADE = {
     'lower_bound': (instances.lower_bound(8, 0.04), 25),
     'two_branch': (instances.two_branch(0.05, 4, 0.1), 40),
     'chain': (instances.chain(rare=4, horizon=2, eps=0.2), 30),
-    'odd chain': (instances.chain(rare=3, horizon=3, eps=0.2), 30),
     'resets': (instances.resets(states=5, horizon=3, actions=4, rare_share=1 / 21), 20),
 }
 
