@@ -56,7 +56,7 @@ def _captions(found: Found) -> dict[str, str]:
         ),
         'chain': (
             f'To stay within ε uniform mixing may weigh {last["largest_alpha"]:.3f} at T = {last["T"]}, where the '
-            f'paper says 32 ε = {last["paper_alpha"]:.2f}: its constant is loose by 8 H. At T this small ε is wide; at '
+            f'paper says 32 ε = {last["paper_alpha"]:.2f}: its constant is loose by 8 H. At such T ε is still wide; at '
             f'PostBC’s own cost uniform mixing covers {last["value"]:.0f} times less.'
         ),
         'matched': (
