@@ -81,6 +81,27 @@ def paired_difference(x: ArrayLike, y: ArrayLike, level: float = 0.95, method: s
     raise ValueError(f"paired_difference: method={method!r}; choose 't' or 'bootstrap'")
 
 
+def quantile_interval(values: ArrayLike, quantile: float, level: float = 0.95) -> Interval:
+    """A quantile of n independent values (n,), between two of them: right for any distribution, ties included.
+
+    The number of values up to the true quantile is Bin(n, quantile), at least so with ties: order statistics bound it.
+    The estimate is a value too, the ceil(n quantile)-th; where n is too small for a bound, that bound is NaN.
+
+    Raises:
+      ValueError: no values, not one-dimensional, not finite, or a quantile outside (0, 1).
+    """
+    values = np.sort(_finite('quantile_interval', values, dimensions=1))
+    if not 0 < quantile < 1:
+        raise ValueError(f'quantile_interval: quantile={quantile}; give one between 0 and 1, such as 0.05')
+    n, tail = len(values), 0.5 - level / 2
+    low, high = (int(scipy_stats.binom.ppf(p, n, quantile)) for p in (tail, 1 - tail))  # the low-th and high+1-th value
+    return Interval(
+        float(np.quantile(values, quantile, method='inverted_cdf')),
+        float(values[low - 1]) if low else np.nan,
+        float(values[high]) if high < n else np.nan,
+    )
+
+
 def iqm(scores: ArrayLike) -> float:
     """Interquartile mean: the mean of the middle half of all values (arXiv 2108.13264). Below 4 values, the mean."""
     return float(scipy_stats.trim_mean(_finite('iqm', scores), 0.25, axis=None))

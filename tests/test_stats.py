@@ -187,3 +187,28 @@ def test_bad_input_is_one_line_with_the_numbers(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert '\n' not in str(error.value)
+
+
+def test_quantile_interval_by_hand():
+    # of 1..100 the number of values up to the 5% quantile is Bin(100, .05): 2.5% is below 1, and 97.5% at 10
+    low, high = scipy_stats.binom.ppf([0.025, 0.975], 100, 0.05)
+    assert (low, high) == (1, 10)
+    values = np.random.default_rng(0).permutation(np.arange(1, 101))
+    assert stats.quantile_interval(values, 0.05) == (5, 1, 11)
+    assert np.isnan(stats.quantile_interval(values[:50], 0.05).low)
+
+
+@pytest.mark.parametrize('draw', [lambda rng, n: rng.exponential(size=n), lambda rng, n: rng.binomial(3, 0.4, n)])
+def test_quantile_interval_holds_the_quantile_as_often_as_it_says(draw):
+    rng = np.random.default_rng(0)
+    truth = np.quantile(draw(rng, 10**6), 0.3, method='inverted_cdf')
+    intervals = [stats.quantile_interval(draw(rng, 60), 0.3, level=0.9) for _ in range(2000)]
+    held = np.mean([found.low <= truth <= found.high for found in intervals])
+    assert held > 0.9 - 3 * np.sqrt(0.9 * 0.1 / 2000)
+
+
+def test_quantile_interval_refuses_what_has_no_quantile():
+    with pytest.raises(ValueError, match='quantile=0'):
+        stats.quantile_interval([1.0, 2.0], 0)
+    with pytest.raises(ValueError, match='1 of 2 values not finite'):
+        stats.quantile_interval([1.0, np.nan], 0.05)

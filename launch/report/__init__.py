@@ -33,7 +33,6 @@ def make_report(workdir: Path | str) -> Path:
     drawn = [figures.draw(section) for section in shown]
     swept = [(sweep, parameters.draw(sweep)) for sweep in trials.sweeps(built)]
     folder = workdir / 'figures'
-    folder.mkdir(exist_ok=True)
     _save(folder, drawn)
     _save(folder, [pictures for _, pictures in swept])
     if len(built) > 1:
@@ -45,10 +44,7 @@ def make_report(workdir: Path | str) -> Path:
 
 def _save(folder: Path, drawn: Sequence[dict[str, figures.Picture]]) -> None:
     for index, pictures in enumerate(drawn):
-        for name, picture in pictures.items():
-            stem = folder / (name if len(drawn) == 1 else f'{name}_{index}')
-            stem.with_suffix('.svg').write_text(figures.standalone(picture.svg), encoding='utf-8')
-            stem.with_suffix('.png').write_bytes(picture.png)
+        figures.save(folder, {name if len(drawn) == 1 else f'{name}_{index}': one for name, one in pictures.items()})
 
 
 def tell(workdir: Path | str) -> list[str]:

@@ -5,7 +5,8 @@ Between the numbers and the page. matplotlib draws in the light colours; in the 
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
@@ -76,6 +77,14 @@ def draw(section: Section) -> dict[str, Picture]:
         size = (5.0, 1.3 + 0.68 * rows)
         pictures['differences'] = picture('differences', [lambda axes: panels.differences(axes, section, look)], size)
     return pictures
+
+
+def save(folder: Path, pictures: Mapping[str, Picture]) -> None:
+    """Writes NAME.svg and NAME.png of every picture into `folder`, which it makes."""
+    folder.mkdir(exist_ok=True)
+    for name, drawn in pictures.items():
+        (folder / f'{name}.svg').write_text(standalone(drawn.svg), encoding='utf-8')
+        (folder / f'{name}.png').write_bytes(drawn.png)
 
 
 def standalone(svg: str) -> str:

@@ -48,12 +48,17 @@ def render(
     parts += [tables.overview([section for section, _ in sections])]
     parts += [_section(section, pictures, index, len(sections)) for index, (section, pictures) in enumerate(sections)]
     parts += [_methods(), _settings(points)]
+    return document(title, ''.join(part + chr(10) for part in parts if part))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page of this style: title as text, body as HTML."""
     return (
         '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f'<title>{_text(title)}: report</title><style>{_colours()}{CSS}</style></head>\n'
-        f'<body><main>\n{"".join(part + chr(10) for part in parts if part)}</main></body></html>\n'
+        f'<body><main>\n{body}</main></body></html>\n'
     )
 
 

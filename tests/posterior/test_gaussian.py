@@ -40,6 +40,17 @@ def test_perturbed_fits_are_distributed_as_the_posterior():
     assert np.all(np.abs(np.cov(fits, rowvar=False) - covariance) < 4 * error)
 
 
+def test_over_demonstration_sets_the_truth_is_a_draw_from_the_posterior():
+    sets, shape = 20_000, (20_000, 3, 2)  # of 3 demonstrations each
+    truth_key, noise_key = jax.random.split(jax.random.key(0))
+    truths = jax.random.multivariate_normal(truth_key, jnp.zeros(2), PRIOR, (sets,))
+    x = truths[:, None] + jax.random.multivariate_normal(noise_key, jnp.zeros(2), NOISE, shape[:2])
+    means, covariances = jax.jit(jax.vmap(lambda x: gaussian.posterior(x, NOISE, PRIOR)))(x)
+    errors = np.asarray(jnp.linalg.solve(jnp.linalg.cholesky(covariances), (truths - means)[..., None]))[..., 0]
+    assert np.all(np.abs(errors.mean(axis=0)) < 3 / np.sqrt(sets))
+    assert np.all(np.abs(np.cov(errors, rowvar=False) - np.eye(2)) < 3 * np.sqrt((1 + np.eye(2)) / sets))
+
+
 def test_linear_covariance_of_a_constant_feature_is_the_noise_over_n():
     covariance = gaussian.linear_covariance(jnp.ones((5, 1)), NOISE, jnp.ones((2, 1)))
     np.testing.assert_allclose(covariance, np.stack([NOISE / 5] * 2), rtol=1e-5)
