@@ -46,9 +46,7 @@ def make_report(workdir: Path | str) -> Path:
 def _save(folder: Path, drawn: Sequence[dict[str, figures.Picture]]) -> None:
     for index, pictures in enumerate(drawn):
         for name, picture in pictures.items():
-            stem = folder / (name if len(drawn) == 1 else f'{name}_{index}')
-            stem.with_suffix('.svg').write_text(figures.standalone(picture.svg), encoding='utf-8')
-            stem.with_suffix('.png').write_bytes(picture.png)
+            picture.save(folder / (name if len(drawn) == 1 else f'{name}_{index}'))
 
 
 def tell(workdir: Path | str) -> list[str]:

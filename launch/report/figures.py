@@ -6,6 +6,7 @@ Between the numbers and the page. matplotlib draws in the light colours; in the 
 import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
@@ -49,6 +50,11 @@ class Picture(NamedTuple):
 
     svg: str
     png: bytes
+
+    def save(self, stem: Path) -> None:
+        """Writes STEM.svg, a file of its own, and STEM.png."""
+        stem.with_suffix('.svg').write_text(standalone(self.svg), encoding='utf-8')
+        stem.with_suffix('.png').write_bytes(self.png)
 
 
 def draw(section: Section) -> dict[str, Picture]:
