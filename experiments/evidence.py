@@ -64,13 +64,13 @@ def sweep(arg: str = '') -> list[dict]:
     if smoke:
         seeds = TRIED['develop' if develop else 'reported']
     return [
-        {'seed': seed} | _settings(task) | (SWEPT if develop else CHOSEN[task]) | (SMOKE if smoke else {})
+        {'seed': seed} | settings(task) | (SWEPT if develop else CHOSEN[task]) | (SMOKE if smoke else {})
         for seed in seeds
         for task in tasks
     ]
 
 
-def _settings(task: str) -> dict:
+def settings(task: str) -> dict:
     """What the task's own experiment changes of the defaults; can, square and lift_mjx are taken as lift is."""
     config = {'gate': quickstart, 'robosuite': robosuite_lift}.get(task, lift).get_config()
     changed = _changes(config.to_dict(), default.get_config().to_dict())

@@ -71,8 +71,10 @@ def steps_to(found: Passage, horizon: float, resamples: int) -> dict[str, Any]:
 
 def steps_ratio(a: Passage, b: Passage, horizon: float, resamples: int) -> Interval | None:
     """Restricted mean of a over that of b, with the bootstrap interval of units that both have, drawn together; None
-    where they share none, or b needs no steps."""
+    where they share none, no run of either gets there, or b needs no steps."""
     shared = sorted(set(a.units) & set(b.units))
+    if not any((one.reached & (one.times < horizon)).any() for one in (a, b)):
+        return None
 
     def ratio(drawn: list[np.ndarray]) -> float:
         means = []

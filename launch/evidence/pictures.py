@@ -33,7 +33,7 @@ def draw(found: Numbers) -> dict[str, Picture]:
     tasks, names = found['tasks'], legend(found)
     pictures = {
         'curves': _grid('curves', [lambda axes, t=task: _curves(axes, t) for task in tasks], names),
-        'reached': _grid('reached', [lambda axes, t=task: _reached(axes, t) for task in tasks], names),
+        'reached': _reached_grid(tasks, names),
         'failures': _grid('failures', [lambda axes, t=task: _failures(axes, t) for task in tasks], names),
     }
     covered = [(task, region) for task in tasks for region in _regions(task)]
@@ -66,18 +66,32 @@ def _curves(axes: Axes, task: Numbers) -> None:
     _steps(axes)
 
 
-def _reached(axes: Axes, task: Numbers) -> None:
+def _reached_grid(tasks: list[Numbers], names: dict[str, Style]) -> Picture:
+    """A column a task, a row a target."""
+    rows = list(dict.fromkeys(name for task in tasks for name in task['targets']))
+    drawn = [lambda axes, t=task, n=name: _reached(axes, t, n) for name in rows for task in tasks]
+    size = (max(4.2 * len(tasks), 2.3 * min(3, len(names))), 3.2 * len(rows) + 0.5)
+    return figures.picture('reached', drawn, size, names, len(tasks))
+
+
+def _reached(axes: Axes, task: Numbers, name: str) -> None:
     """One less the Kaplan-Meier curve, to where all runs are followed."""
-    target = next(iter(task['targets']))
-    panels.frame(axes, task['task'], 'environment steps', f'share of runs at {100 * float(target):.0f} % success')
+    if name not in task['targets']:
+        axes.set_axis_off()
+        return
+    where = ', where BC ends' if name == 'bc_end' else ''
+    title = f'{task["task"]}: {words.number(task["targets"][name])} success{where}'
+    panels.frame(axes, title, 'environment steps', 'share of runs that were there')
     for row in task['arms']:
-        style, found = looks(task)[row['role']], row['steps_to'][target]
+        style, found = looks(task)[row['role']], row['steps_to'][name]
         at = [0.0, *found['not_yet']['env_steps']]
         share = [1.0, *found['not_yet']['share']]
         within = [i for i, steps in enumerate(at) if steps <= found['horizon']]
         x, y = [at[i] for i in within] + [found['horizon']], [1 - share[i] for i in within]
         look = panels.line(style) | {'markevery': [len(x) - 1]}
         axes.plot(x, [*y, y[-1]], drawstyle='steps-post', **look)
+    if not any(row['steps_to'][name]['reached'] for row in task['arms']):
+        axes.text(0.5, 0.5, 'no run', transform=axes.transAxes, ha='center', color=SOFT)
     _steps(axes)
 
 
@@ -154,4 +168,5 @@ def _differences(axes: Axes, found: Numbers, outcome: str, title: str, named: bo
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.spines['left'].set_visible(False)
     axes.tick_params(axis='y', length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:+g}'.replace('-', '−') if value else '0'))

@@ -18,6 +18,8 @@ from launch.report.trials import Sweep
 _MARK = {'up': '▲', 'down': '▼', 'open': '?', 'note': 'i'}
 _TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'note': 'note'}
 
+_OF_SWEEPS = {'ablation': prose.ABLATION, 'trials': prose.TRIALS, 'parameters': prose.PARAMETERS}
+
 
 def render(
     name: str,
@@ -90,7 +92,7 @@ def _sweep(sweep: Sweep, pictures: dict[str, Picture], whole: set[int]) -> str:
     kind = 'wide' if len(sweep.parameters) > 2 else 'narrow'
     drawn = ''.join(
         f'<div class="{kind}">{figure(pictures, name, caption, "")}</div>'
-        for name, caption in (('trials', prose.TRIALS), ('parameters', prose.PARAMETERS))
+        for name, caption in _OF_SWEEPS.items()
         if name in pictures
     )
     return (
