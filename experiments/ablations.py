@@ -1,8 +1,8 @@
 """The paper's ablations on gate and Lift: demonstrations, members K and alpha, each with the others at their default.
 
 Alphas share a run; each number of demonstrations or members is a point. Five seeds on the learner axis, root seed of
-their own. The report draws success before and after finetuning, pass@N and the noise's rms over each. `ablations.py:lift`
-is one task; `ablations.py:smoke` is gate, tiny: its numbers mean nothing.
+their own. The report draws success before and after finetuning, pass@N and the noise's rms over each.
+`ablations.py:lift` is one task; `ablations.py:smoke` is gate, tiny: its numbers mean nothing.
 """
 
 from ml_collections import ConfigDict

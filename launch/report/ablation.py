@@ -32,7 +32,8 @@ class Ablation(NamedTuple):
 
 def ablation(sweep: Sweep) -> Ablation | None:
     """The sweep taken apart: each setting's most frequent value is its default, and every section differs from the
-    defaults in one setting at most. None where they do not, as in a grid, or where no section is at the defaults."""
+    defaults in one setting at most. None where they do not, as in a grid, where no section is at the defaults, and of
+    a single setting, whose default nothing tells."""
     names = list(sweep.sections[0].setting)
     default = {}
     for name in names:
@@ -45,7 +46,7 @@ def ablation(sweep: Sweep) -> Ablation | None:
             return None
         for name in apart or names:
             found[name].append((_plain(section.setting[name]), section))
-    if not names or any(all(value != default[name] for value, _ in found[name]) for name in names):
+    if len(names) < 2 or any(all(value != default[name] for value, _ in found[name]) for name in names):
         return None
     return Ablation(default, {name: sorted(found[name], key=lambda pair: _order(pair[0])) for name in names})
 
