@@ -28,7 +28,7 @@ LEDE = (
 
 
 def make_density(
-    workdir: Path | str, seed: int = 0, alpha: float | None = None, at: tuple[float, ...] = (0.25, 0.75)
+    workdir: Path | str, seed: int = 0, alpha: float | None = None, at: tuple[float, ...] = (0.25, 0.6)
 ) -> list[str]:
     """Writes density.json, density.html and figures/density*.svg, *.png into `workdir`.
 

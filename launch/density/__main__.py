@@ -1,5 +1,5 @@
 """Draws the action distributions of one point: python -m launch.density --workdir=DIR [--seed=0] [--alpha=1]
-[--at=0.25,0.75]."""
+[--at=0.25,0.6]."""
 
 import sys
 
@@ -11,7 +11,7 @@ from launch.density import make_density
 _WORKDIR = flags.DEFINE_string('workdir', None, 'the directory of a point')
 _SEED = flags.DEFINE_integer('seed', 0, 'whose policies')
 _ALPHA = flags.DEFINE_float('alpha', None, 'of the PostBC arm; the first there is where it is left out')
-_AT = flags.DEFINE_list('at', ['0.25', '0.75'], 'shares of the episode at which states are taken')
+_AT = flags.DEFINE_list('at', ['0.25', '0.6'], 'shares of the episode at which states are taken')
 
 
 def main(_) -> None:
@@ -19,7 +19,7 @@ def main(_) -> None:
     try:
         at = tuple(map(float, _AT.value))
     except ValueError:
-        sys.exit(f'error: --at={",".join(_AT.value)}: give shares of the episode, such as 0.25,0.75')
+        sys.exit(f'error: --at={",".join(_AT.value)}: give shares of the episode, such as 0.25,0.6')
     try:
         print(*make_density(_WORKDIR.value, _SEED.value, _ALPHA.value, at), sep='\n')
     except ValueError as error:

@@ -66,7 +66,7 @@ def measure(workdir: Path, seed: int, alpha: float | None, at: Sequence[float]) 
       ValueError: as make_density.
     """
     if not at or not all(0 <= share <= 1 for share in at):
-        raise ValueError(f'--at={",".join(map(str, at))}: give shares of the episode in [0, 1], such as 0.25,0.75')
+        raise ValueError(f'--at={",".join(map(str, at))}: give shares of the episode in [0, 1], such as 0.25,0.6')
     if not (workdir / 'config.json').is_file():
         raise ValueError(f'--workdir={workdir}: holds no config.json; give the directory of one point')
     config = ConfigDict(json.loads((workdir / 'config.json').read_text()))

@@ -21,12 +21,12 @@ def tables(found: Numbers) -> list[Table]:
     """One a task, then the comparisons, steps and failures against other arms, and what holds over tasks."""
     return [
         *map(_task, found['tasks']),
-        *filter(lambda table: table.rows, [_comparisons(found), _against(found), _over_tasks(found)]),
+        *filter(lambda table: table.rows, [_comparisons(found), _steps(found), _against(found), _over_tasks(found)]),
     ]
 
 
 def interval(one: Numbers | None, write=number) -> str:
-    """'0.31 [0.20, 0.42]'; never where the value is null, and no upper bound where that is."""
+    """'0.31 [0.20, 0.42]'; never where a number is null, and no interval where both bounds are."""
     if one is None:
         return '–'
     value = write(one['value']) if one['value'] is not None else 'never'
@@ -42,18 +42,12 @@ def p_value(p: float | None) -> str:
 
 def _task(task: Numbers) -> Table:
     header = ['Arm', 'Noise rms, played', 'Pretrained', *(_cover_name(key) for key in _cover(task))]
-    header += ['Finetuned', 'IQM', 'Area']
-    for name, target in task['targets'].items():
-        header.append(f'Steps to {_target(name, target)}: reached; median; restricted mean')
-    header += ['No gain, of them collapsed']
+    header += ['Finetuned', 'IQM', 'Area', 'No gain, of them collapsed']
     rows = []
     for row in task['arms']:
         cells = [row['arm'], f'{number(row["rms"])}, {number(row["rms_played"])}', interval(row['pretrained'])]
         cells += [interval(row['pass_at'].get(region, {}).get(n)) for region, n in _cover(task)]
         cells += [interval(row[name]) for name in ('finetuned', 'finetuned_iqm', 'area')]
-        for found in row['steps_to'].values():
-            whole = f'{found["reached"]} of {found["runs"]}'
-            cells.append('; '.join([whole, *(interval(found[name], steps) for name in ('median', 'restricted_mean'))]))
         failed = row['failures']
         known = failed.get('no_gain')
         cells.append(f'{known["count"]}, {failed["collapsed"]["count"]} of {failed["runs"]}' if known else '–')
@@ -76,8 +70,26 @@ def _roots(seeds: Sequence[int]) -> str:
     return f'{seeds[0]} to {seeds[-1]}' if whole else ', '.join(map(str, seeds))
 
 
-def _target(name: str, target: float) -> str:
-    return f'{number(target)}{" (where BC ends)" if name == "bc_end" else ""}'
+def _steps(found: Numbers) -> Table:
+    header = ['Task', 'Success', 'Arm', 'Runs that reached it', 'Median steps', 'Restricted mean', 'Followed']
+    rows = [
+        [
+            task['task'],
+            f'{number(target)}{", where BC ends" if name == "bc_end" else ""}',
+            row['arm'],
+            f'{row["steps_to"][name]["reached"]} of {row["steps_to"][name]["runs"]}',
+            *(interval(row['steps_to'][name][column], steps) for column in ('median', 'restricted_mean')),
+            steps(row['steps_to'][name]['horizon']),
+        ]
+        for task in found['tasks']
+        for name, target in task['targets'].items()
+        for row in task['arms']
+    ]
+    under = (
+        'Environment steps to the first evaluation at that success; runs that never get there are censored at their '
+        'last. Kaplan-Meier median, and mean of the steps up to those that all are followed; bootstraps over seeds.'
+    )
+    return Table('Steps to a success', header, rows, under)
 
 
 def _cover(task: Numbers) -> list[tuple[str, str]]:

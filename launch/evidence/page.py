@@ -63,8 +63,5 @@ def render(found: dict[str, Any], pictures: dict[str, Picture]) -> str:
 
 def _cell(text: str) -> str:
     """An interval below its value."""
-    lines = []
-    for part in text.split('; '):
-        value, _, bracket = part.partition(' [')
-        lines.append(html.escape(value) + (f'<small>[{html.escape(bracket)}</small>' if bracket else ''))
-    return '<br>'.join(lines).replace('</small><br>', '</small>')
+    value, _, bracket = text.partition(' [')
+    return html.escape(value) + (f'<small>[{html.escape(bracket)}</small>' if bracket else '')

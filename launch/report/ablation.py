@@ -91,8 +91,9 @@ def draw(sweep: Sweep) -> dict[str, Picture]:
     families = {arms.family(arm) for section in sweep.sections for arm in section.arms}
     looks = {family: Style(*LOOKS[family][0]) for family in LOOKS if family in families}
     names = list(found.sections)
+    tops = {name: _top(sweep, measure) for name, measure in rows.items()}
     drawn = [
-        lambda axes, n=name, m=measure, first=not i: _panel(axes, found, n, m, rows[m], looks, first)
+        lambda axes, n=name, m=measure, first=not i: _panel(axes, found, n, m, rows[m], looks, first, tops[m])
         for i, measure in enumerate(rows)
         for name in names
     ]
@@ -101,8 +102,23 @@ def draw(sweep: Sweep) -> dict[str, Picture]:
     return {'ablation': figures.picture('ablation', drawn, size, legend, len(names))}
 
 
+def _top(sweep: Sweep, measure: Measure) -> float:
+    """Where a measure's axis ends, alike in all its panels: a little above every interval, of success above 1."""
+    found = [measure(section, arm) for section in sweep.sections for arm in section.arms]
+    values = [one.value for one in found if one]
+    highest = max([*values, *(one.high for one in found if one and one.known)])
+    return 1.05 * max(min(highest, max(1.0, *values)), 1e-3)
+
+
 def _panel(
-    axes: Axes, found: Ablation, name: str, label: str, measure: Measure, looks: dict[str, Style], first: bool
+    axes: Axes,
+    found: Ablation,
+    name: str,
+    label: str,
+    measure: Measure,
+    looks: dict[str, Style],
+    first: bool,
+    top: float,
 ) -> None:
     panels.frame(axes, name if first else '', '', label)
     values = [value for value, _ in found.sections[name]]
@@ -121,4 +137,4 @@ def _panel(
     axes.axvline(values.index(found.default[name]), color=SOFT, linewidth=0.9, linestyle=':', zorder=0)
     axes.set_xticks(range(len(values)), [parameter(value) for value in values])
     axes.set_xlim(-0.4, len(values) - 0.6)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, top)
