@@ -12,7 +12,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch.point import Point
+from launch.point import Point, key
 from launch.progress import Progress
 from postbc_jax import data, envs
 from postbc_jax.data import bootstrap, normaliser, quality, robomimic, validate, windows
@@ -113,15 +113,23 @@ def prepare(point: Point, demos: Demos) -> Learning:
     The scaling is fitted to all demonstrations, also those that a seed does not learn from: only the range of each
     dimension, so that one set of normalised windows serves every seed and noise has the same units at each.
     """
-    size = point.config.subset or demos.episodes
+    masks = subsets(point.config, demos)
+    scaling = normaliser.fit(demos)
+    cut = windows.windows(demos, scaling, point.config.policy.chunk)
+    return Learning(cut, scaling, masks, _quality(point.config, demos, masks), demos, path_of(point))
+
+
+def subsets(config: ConfigDict, demos: Demos) -> np.ndarray:
+    """(S, N), 1 at the steps of the demonstrations that each seed learns from.
+
+    Raises:
+      ValueError: config.subset asks for more than there are.
+    """
+    size = config.subset or demos.episodes
     if not 1 <= size <= demos.episodes:
         raise ValueError(f'config.subset={size}: there are {demos.episodes} demonstrations; 0 takes all of them')
-    scaling = normaliser.fit(demos)
-    keys = [jax.random.fold_in(point.key('subset'), seed) for seed in range(point.config.seeds)]
-    masks = [bootstrap.subset(key, jnp.asarray(demos.episode), demos.episodes, size) for key in keys]
-    cut = windows.windows(demos, scaling, point.config.policy.chunk)
-    masks = np.stack([np.asarray(mask) for mask in masks])
-    return Learning(cut, scaling, masks, _quality(point.config, demos, masks), demos, path_of(point))
+    keys = [jax.random.fold_in(key(config, 'subset'), seed) for seed in range(config.seeds)]
+    return np.stack([np.asarray(bootstrap.subset(k, jnp.asarray(demos.episode), demos.episodes, size)) for k in keys])
 
 
 def _quality(config: ConfigDict, demos: Demos, masks: np.ndarray) -> np.ndarray:

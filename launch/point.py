@@ -21,6 +21,11 @@ from postbc_jax import atomic, checkpoint, loop, metrics
 PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert')
 
 
+def key(config: ConfigDict, purpose: str) -> jax.Array:
+    """The typed root key of one of PURPOSES."""
+    return jax.random.fold_in(jax.random.key(config.seed), PURPOSES.index(purpose))
+
+
 @dataclasses.dataclass(frozen=True)
 class Point:
     """One point of an experiment.
@@ -43,7 +48,7 @@ class Point:
 
     def key(self, purpose: str) -> jax.Array:
         """The typed root key of one of PURPOSES."""
-        return jax.random.fold_in(jax.random.key(self.config.seed), PURPOSES.index(purpose))
+        return key(self.config, purpose)
 
     def columns(self, **columns: Any) -> dict[str, Any]:
         """The columns that every row of results has, with others."""

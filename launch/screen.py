@@ -194,13 +194,9 @@ def main(_) -> None:
             raise
         sys.exit(f'error: {said}')
     found = [score for section in built for score in scored[id(section)]]
-    drawn = picture(built)
-    folder = workdir / 'figures'
-    folder.mkdir(exist_ok=True)
-    (folder / 'screen.svg').write_text(figures.standalone(drawn.svg), encoding='utf-8')
-    (folder / 'screen.png').write_bytes(drawn.png)
+    figures.save(workdir / 'figures', {'screen': picture(built)})
     atomic.write(workdir / 'screen.csv', table(found))
-    print(*lines(found), f'{workdir / "screen.csv"}, {folder / "screen.png"}', sep='\n')
+    print(*lines(found), f'{workdir / "screen.csv"}, {workdir / "figures" / "screen.png"}', sep='\n')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch import freeze
-from launch.report import figures, page, parameters, read, sections, table, trials
+from launch.report import ablation, figures, page, parameters, read, sections, table, trials
 from launch.report.gather import gather
 from postbc_jax import atomic
 
@@ -31,7 +31,7 @@ def make_report(workdir: Path | str) -> Path:
     built, more = sections.build(points, ['finetune.chunks'] if (workdir / 'halving.jsonl').exists() else [])
     shown = trials.shown(built)
     drawn = [figures.draw(section) for section in shown]
-    swept = [(sweep, parameters.draw(sweep)) for sweep in trials.sweeps(built)]
+    swept = [(sweep, parameters.draw(sweep) | ablation.draw(sweep)) for sweep in trials.sweeps(built)]
     folder = workdir / 'figures'
     _save(folder, drawn)
     _save(folder, [pictures for _, pictures in swept])

@@ -117,6 +117,14 @@ def average(section: Section, arm: Arm, name: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+def improvement(a: Arm, b: Arm, of: dict[Arm, dict[Unit, float]]) -> Estimate | None:
+    """The probability that a run of a beats an independent run of b; None where one was not measured."""
+    if not of.get(a) or not of.get(b):
+        return None
+    x, y = list(of[a].values()), list(of[b].values())
+    return Estimate(*stats.probability_of_improvement(x, y), min(len(x), len(y)))
+
+
 def summaries(section: Section) -> list[Summary]:
     """The main table."""
     final, base = finals(section), bc(section.arms)
@@ -124,10 +132,6 @@ def summaries(section: Section) -> list[Summary]:
     rows = []
     for arm in section.arms:
         other = base is not None and arm != base
-        improvement = None
-        if other and arm in final and base in final:
-            x, y = list(final[arm].values()), list(final[base].values())
-            improvement = Estimate(*stats.probability_of_improvement(x, y), min(len(x), len(y)))
         rows.append(
             Summary(
                 arm=arm,
@@ -138,10 +142,18 @@ def summaries(section: Section) -> list[Summary]:
                 coverage=mean(cover.get(arm, {})),
                 finetuned=mean(final.get(arm, {}), section.episodes),
                 to_bc=paired(arm, base, final) if other else None,
-                improvement=improvement,
+                improvement=improvement(arm, base, final) if other else None,
             )
         )
     return rows
+
+
+def areas(section: Section) -> dict[Arm, dict[Unit, float]]:
+    """{arm: {unit: mean height of its curve}}."""
+    return {
+        arm: dict(zip(c.units, stats.area_under_curve(c.steps, c.success).tolist(), strict=True))
+        for arm, c in section.curves.items()
+    }
 
 
 def speeds(section: Section) -> tuple[list[Speed], float]:
@@ -150,17 +162,14 @@ def speeds(section: Section) -> tuple[list[Speed], float]:
     if base not in section.curves or len(section.curves[base].steps) < 2:
         return [], np.nan
     threshold = float(section.curves[base].success[:, -1].mean())
-    areas = {
-        arm: dict(zip(c.units, stats.area_under_curve(c.steps, c.success).tolist(), strict=True))
-        for arm, c in section.curves.items()
-    }
+    area = areas(section)
     rows = []
     for arm in section.arms:
         if arm in section.curves:
             curves = section.curves[arm]
             steps, reached = stats.steps_to_threshold(curves.steps, curves.success, threshold)
-            to_bc = paired(arm, base, areas) if arm != base else None
-            rows.append(Speed(arm, mean(areas[arm]), to_bc, float(np.median(steps)), reached))
+            to_bc = paired(arm, base, area) if arm != base else None
+            rows.append(Speed(arm, mean(area[arm]), to_bc, float(np.median(steps)), reached))
     return rows, threshold
 
 

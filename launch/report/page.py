@@ -18,6 +18,8 @@ from launch.report.trials import Sweep
 _MARK = {'up': '▲', 'down': '▼', 'open': '?', 'note': 'i'}
 _TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'note': 'note'}
 
+_OF_SWEEPS = {'ablation': prose.ABLATION, 'trials': prose.TRIALS, 'parameters': prose.PARAMETERS}
+
 
 def render(
     name: str,
@@ -40,7 +42,7 @@ def render(
     parts = [
         f'<h1>{_text(title)}</h1>',
         f'<p class="lede">{_text(prose.LEDE)}</p>',
-        _missing(notes),
+        missing(notes),
     ]
     if not sections:
         parts.append('<p>There is nothing to report yet: no row of results, coverage or noise could be read.</p>')
@@ -48,17 +50,17 @@ def render(
     parts += [tables.overview([section for section, _ in sections])]
     parts += [_section(section, pictures, index, len(sections)) for index, (section, pictures) in enumerate(sections)]
     parts += [_methods(), _settings(points)]
-    return document(title, ''.join(part + chr(10) for part in parts if part))
+    return document(f'{title}: report', parts)
 
 
-def document(title: str, body: str) -> str:
-    """A whole page of this style: title as text, body as HTML."""
+def document(title: str, parts: Sequence[str]) -> str:
+    """A page of its own: the parts' HTML below each other, in the report's style."""
     return (
         '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f'<title>{_text(title)}: report</title><style>{_colours()}{CSS}</style></head>\n'
-        f'<body><main>\n{body}</main></body></html>\n'
+        f'<title>{_text(title)}</title><style>{_colours()}{CSS}</style></head>\n'
+        f'<body><main>\n{"".join(part + chr(10) for part in parts if part)}</main></body></html>\n'
     )
 
 
@@ -71,7 +73,8 @@ def _colours() -> str:
     return f':root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}'
 
 
-def _missing(notes: list[str]) -> str:
+def missing(notes: Sequence[str]) -> str:
+    """The notes in a frame; '' without any."""
     if not notes:
         return ''
     items = ''.join(f'<li>{_text(note)}</li>' for note in notes)
@@ -87,14 +90,14 @@ def _sweep(sweep: Sweep, pictures: dict[str, Picture], whole: set[int]) -> str:
     below = f' The best {shown} of them are shown whole below.' if shown < settings else ''
     tried = f'{settings} settings tried, {len(sweep.trials)} arms of them, best first.{below} {prose.BEST}'
     kind = 'wide' if len(sweep.parameters) > 2 else 'narrow'
-    figure = ''.join(
-        f'<div class="{kind}">{_figure(pictures, name, caption, "")}</div>'
-        for name, caption in (('trials', prose.TRIALS), ('parameters', prose.PARAMETERS))
+    drawn = ''.join(
+        f'<div class="{kind}">{figure(pictures, name, caption, "")}</div>'
+        for name, caption in _OF_SWEEPS.items()
         if name in pictures
     )
     return (
         f'<section><h2>Best settings: {_text(sweep.title)}</h2><p class="under">{_text(tried)}</p>'
-        f'{tables.best(sweep)}{figure}</section>'
+        f'{tables.best(sweep)}{drawn}</section>'
     )
 
 
@@ -103,14 +106,14 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         f'<h2 id="s{index}">{_text(section.title)}</h2>' if count > 1 else f'<p class="task">{_text(section.title)}</p>'
     )
     panels = [
-        _figure(pictures, 'noise', prose.NOISE, tables.noise(section)),
-        _figure(pictures, 'coverage', prose.COVERAGE, tables.coverage(section, 'all')),
-        _figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
-        _figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
+        figure(pictures, 'noise', prose.NOISE, tables.noise(section)),
+        figure(pictures, 'coverage', prose.COVERAGE, tables.coverage(section, 'all')),
+        figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
+        figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']
     by_region = ''.join(
-        _figure(pictures, name, '', tables.coverage(section, region))
+        figure(pictures, name, '', tables.coverage(section, region))
         for region, name in zip(regions, [n for n in pictures if n.startswith('coverage_')], strict=True)
     )
     return ''.join(
@@ -129,7 +132,8 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
     )
 
 
-def _figure(pictures: dict[str, Picture], name: str, caption: str, table: str) -> str:
+def figure(pictures: dict[str, Picture], name: str, caption: str, table: str) -> str:
+    """A picture with its caption and, folded, its numbers; '' where it was not drawn."""
     if name not in pictures:
         return ''
     text = f'<figcaption>{_text(caption)}</figcaption>' if caption else ''
@@ -139,9 +143,9 @@ def _figure(pictures: dict[str, Picture], name: str, caption: str, table: str) -
 
 def _pair(pictures: dict[str, Picture], section: Section) -> str:
     """The differences beside the learning speeds."""
-    figure = _figure(pictures, 'differences', prose.DIFFERENCES, tables.differences(section))
+    shown = figure(pictures, 'differences', prose.DIFFERENCES, tables.differences(section))
     speed = tables.speeds(section)
-    return f'<div class="pair">{figure}{f"<div>{speed}</div>" if speed else ""}</div>' if figure or speed else ''
+    return f'<div class="pair">{shown}{f"<div>{speed}</div>" if speed else ""}</div>' if shown or speed else ''
 
 
 def _verdict(section: Section) -> str:

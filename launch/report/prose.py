@@ -38,6 +38,12 @@ TRIALS = (
     'three. “none”: an arm that does not read the parameter. table.csv has every number.'
 )
 
+ABLATION = (
+    'One parameter at a time, the others at their default (dotted); 95% t intervals over seeds, drawn in [0, 1] where '
+    'they are of success. From top to bottom: the noise that policies are trained on, the untouched policies, the best '
+    'of N of their attempts, and what finetuning makes of them.'
+)
+
 PARAMETERS = (
     'Success over one parameter, all others mixed: a dot an arm at a setting, the line their mean, not a controlled '
     'comparison where the sweep is no full grid. Bars, where there are few: 95% intervals over seeds, drawn in [0, 1].'

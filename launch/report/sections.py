@@ -50,6 +50,8 @@ class Section:
       starts: {region: smallest number of start states}.
       pretrained: {arm: {unit: success of the untouched policy}}.
       regions: {'before' or 'after': {arm: {region: {unit: success}}}}.
+      runs: {(arm, unit, finetuning seed): (2, evaluations)}, the environment steps and the success of one run, from the
+        untouched policy on.
       curves: {arm: Curves}, all on the same steps; empty where nothing was finetuned.
       candidates: of best_of_n, {arm: {N: {unit: success}}}.
       episodes: fewest episodes behind a success rate.
@@ -67,6 +69,7 @@ class Section:
     starts: dict[str, int]
     pretrained: dict[Arm, dict[Unit, float]]
     regions: dict[str, dict[Arm, dict[str, dict[Unit, float]]]]
+    runs: dict[tuple[Arm, Unit, int], np.ndarray]
     curves: dict[Arm, Curves]
     candidates: dict[Arm, dict[int, dict[Unit, float]]]
     episodes: int
@@ -112,12 +115,17 @@ def _finetuned(points: list[Point]) -> set[str]:
 
 
 def _differences(points: list[Point], leave_out: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What each point's config has that others' have not, without what its title says or what makes it a replicate."""
-    configs = {point.name: flatten_dict(point.config, sep='.') for point in points}
+    """What each point's config has that others' of its task have not, but for what makes it a replicate."""
     said = {'seed', 'env', 'experiment', 'finetune.algorithm', 'fold', 'fold_sweep', *leave_out}
-    keys = sorted({key for config in configs.values() for key in config} - said)
-    spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
-    return {name: {key: config.get(key) for key in spread} for name, config in configs.items()}
+    tasks: dict[Any, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for point in points:
+        tasks[point.config.get('env')][point.name] = flatten_dict(point.config, sep='.')
+    found = {}
+    for configs in tasks.values():
+        keys = sorted({key for config in configs.values() for key in config} - said)
+        spread = [key for key in keys if len({json.dumps(config.get(key)) for config in configs.values()}) > 1]
+        found |= {name: {key: config.get(key) for key in spread} for name, config in configs.items()}
+    return found
 
 
 def _title(setting: dict[str, Any]) -> str:
@@ -149,6 +157,7 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
         for unit, row in units.items():
             pretrained[arm].setdefault(unit, row)
     untouched = [(arm, unit, row) for arm, units in pretrained.items() for unit, row in units.items()]
+    series = _series(runs, pretrained)
     last = [(arm, unit, rows[max(rows)]) for (arm, unit, _), rows in runs.items() if max(rows) > 0]
     return Section(
         title=title,
@@ -164,7 +173,8 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
             arm: {unit: row['success_rate'] for unit, row in units.items()} for arm, units in pretrained.items()
         },
         regions={'before': _by_region(untouched), 'after': _by_region(last)},
-        curves=_curves(runs, pretrained),
+        runs=series,
+        curves=_curves(series),
         candidates=_candidates(points) if algorithm == 'best_of_n' else {},
         episodes=min(episodes, default=0),
         finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,
@@ -199,21 +209,26 @@ def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
     return found
 
 
-def _curves(
+def _series(
     runs: dict[tuple[Arm, Unit, int], dict[float, Row]], pretrained: dict[Arm, dict[Unit, Row]]
-) -> dict[Arm, Curves]:
-    """All runs on the evaluations of the one that is least far; linear between evaluations where theirs differ.
-
-    Runs with one evaluation each after the start (best_of_n, however many its critics had) are taken as they are, at
-    their mean step: nothing was measured on the way there that a line could stand for.
-    """
+) -> dict[tuple[Arm, Unit, int], np.ndarray]:
+    """(2, evaluations) of every run that has gone further than its start, which is its policy's where it has none."""
     series = {}
     for (arm, unit, seed), rows in runs.items():
         points = {steps: row['success_rate'] for steps, row in rows.items()}
         if unit in pretrained.get(arm, {}):
             points.setdefault(0, pretrained[arm][unit]['success_rate'])
         if max(points) > 0:
-            series[(arm, unit, seed)] = np.array(sorted(points.items()), float).T  # (2, evaluations)
+            series[(arm, unit, seed)] = np.array(sorted(points.items()), float).T
+    return series
+
+
+def _curves(series: dict[tuple[Arm, Unit, int], np.ndarray]) -> dict[Arm, Curves]:
+    """All runs on the evaluations of the one that is least far; linear between evaluations where theirs differ.
+
+    Runs with one evaluation each after the start (best_of_n, however many its critics had) are taken as they are, at
+    their mean step: nothing was measured on the way there that a line could stand for.
+    """
     if not series:
         return {}
     grid = min(series.values(), key=lambda xy: (xy[0, -1], xy.shape[1]))[0]

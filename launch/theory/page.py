@@ -38,7 +38,7 @@ def render(found: Found, pictures: dict[str, Picture]) -> str:
         f'<h3>One state, one T: PostBC is uniform mixing</h3><p class="under">{_text(_one_state(found))}</p>',
         f'<h3>All rows</h3>{_table(found)}',
     ]
-    return document('theory', ''.join(body))
+    return document('Theory', body)
 
 
 def _captions(found: Found) -> dict[str, str]:
