@@ -154,11 +154,11 @@ def guarded(action: Callable[[], None]) -> None:
 def load() -> tuple[ConfigDict, list[dict]]:
     """The experiment that --config names: its config with what the command line changes, and its points, folded."""
     name = config_flags.get_config_filename(flags.FLAGS['config'])
+    points = settings.load_sweep(name)
     if 'pretrain' not in CONFIG.value:
         raise ValueError(
             f'--config={name}: is no experiment of the pipeline: theory.py is run by python -m launch.theory'
         )
-    points = settings.load_sweep(name)
     return CONFIG.value, fold.fold(CONFIG.value, points)
 
 
