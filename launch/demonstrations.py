@@ -124,6 +124,11 @@ def prepare(point: Point, demos: Demos) -> Learning:
     return Learning(cut, scaling, masks, _quality(point.config, demos, masks), demos, path_of(point))
 
 
+def sources(point: Point) -> list[dict]:
+    """What the rows of a Learning's mask are called: one source of demonstrations a seed."""
+    return [{'seed': seed} for seed in range(point.config.seeds)]
+
+
 def _quality(config: ConfigDict, demos: Demos, masks: np.ndarray) -> np.ndarray:
     betas = dict.fromkeys(beta for one in settings.each(config) for beta in one.betas)
     if not betas:
