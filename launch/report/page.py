@@ -15,8 +15,8 @@ from launch.report.sections import Section
 from launch.report.style import CSS
 from launch.report.trials import Sweep
 
-_MARK = {'up': '▲', 'down': '▼', 'open': '?', 'note': 'i'}
-_TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'note': 'note'}
+_MARK = {'up': '▲', 'down': '▼', 'open': '?', 'warn': '!', 'note': 'i'}
+_TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'warn': 'warning', 'note': 'note'}
 
 
 def render(
@@ -101,6 +101,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         _figure(pictures, 'noise', prose.NOISE, tables.noise(section)),
         _figure(pictures, 'coverage', prose.COVERAGE, tables.coverage(section, 'all')),
         _figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
+        _figure(pictures, 'calibration', prose.CALIBRATION, tables.calibration(section)),
         _figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']

@@ -48,9 +48,12 @@ class Curve(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """One of VERDICTS: 'sound' where the interval of the excess holds 0, or there is none."""
-        broad, narrow = self.excess.low > 0, self.excess.high < 0
-        return VERDICTS[1 + int(broad) - int(narrow)]
+        return verdict(self.excess)
+
+
+def verdict(excess: stats.Interval) -> str:
+    """One of VERDICTS on an excess: 'sound' where its interval holds 0, or there is none."""
+    return VERDICTS[1 + int(excess.low > 0) - int(excess.high < 0)]
 
 
 class Choice(NamedTuple):
