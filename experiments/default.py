@@ -107,6 +107,9 @@ def get_config() -> ConfigDict:
 
     # The arms, each at every seed. BC is always there.
     config.alphas = (1.0,)  # one post_bc arm each (1 / 0.5 / 1)
+    config.alpha = (
+        ''  # one more of each seed's own alpha: auto, by held-out demonstrations, or rms (config.calibration)
+    )
     config.sigmas = ()  # one sigma_bc arm each, normalised action units (.1 / .1 / .05)
     config.matched = True  # for each alpha a sigma_bc arm with the same noise rms
     config.dropouts = ()  # one bc_dropout arm each: the rate
@@ -116,6 +119,17 @@ def get_config() -> ConfigDict:
         {
             'measure': 'return',  # ... z its standardised return, of the file's rewards, or of its speed to success
             'discount': 0.99,  # a step
+        }
+    )
+
+    # What the demonstrations say about the size of the noise: the ensemble and BC, fitted again without some of them.
+    config.calibration = ConfigDict(
+        {
+            'curve': False,  # True shows the arms' reliability also where config.alpha is not auto, which needs it
+            'folds': 5,  # of whole demonstrations, left out in turn; as many as there are where those are fewer
+            'members': 10,  # of each fold's ensemble
+            'max_alpha': 4.0,  # of auto, where no alpha is enough
+            'rms': 0.1,  # of the training targets' noise, in action units: alpha=rms
         }
     )
 

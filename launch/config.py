@@ -18,7 +18,7 @@ from brax.envs.base import Env
 from ml_collections import ConfigDict
 
 from launch import errors
-from launch.arms import Arm
+from launch.arms import RULES, Arm
 from postbc_jax import data, envs
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
@@ -36,6 +36,7 @@ _AT_LEAST_1 = (
     'evaluate.coverage_starts',
     'evaluate.coverage_rollouts',
 )
+_AT_LEAST_2 = ('calibration.folds', 'calibration.members')
 _AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'value_dice.steps', 'save_every')
 
 # Finetuners; launch.finetuners makes them. Each has a section of its own in the config.
@@ -43,7 +44,11 @@ ALGORITHMS = ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'ppo', 'best_of_n')
 
 
 def arms(config: ConfigDict) -> list[Arm]:
-    """bc and its baselines, sigma_bc at each sigma, for each alpha its matched sigma_bc and post_bc, value_dice."""
+    """bc and its baselines, sigma_bc at each sigma, for each alpha its matched sigma_bc and post_bc, value_dice.
+
+    Raises:
+      ValueError: a value that makes no arm.
+    """
     for name in ('dropouts', 'weight_decays', 'betas', 'alphas', 'sigmas'):
         values = tuple(config[name])
         for value in values:
@@ -64,6 +69,16 @@ def arms(config: ConfigDict) -> list[Arm]:
         if config.matched:
             found.append(Arm('sigma_bc', sigma=float('nan'), matched_alpha=float(alpha)))
         found.append(Arm('post_bc', alpha=float(alpha)))
+    if config.alpha not in ('', *RULES):
+        raise ValueError(
+            f'config.alpha={config.alpha!r}: {" or ".join(RULES)}, which choose it at each seed; numbers go into '
+            'config.alphas'
+        )
+    if config.alpha:
+        unknown = float('nan')
+        if config.matched:
+            found.append(Arm('sigma_bc', sigma=unknown, matched_alpha=unknown, alpha_by=config.alpha))
+        found.append(Arm('post_bc', alpha=unknown, alpha_by=config.alpha))
     if config.value_dice.steps > 0:
         if config.policy.family != 'gaussian':
             raise ValueError(
@@ -72,6 +87,11 @@ def arms(config: ConfigDict) -> list[Arm]:
             )
         found.append(Arm('value_dice'))
     return found
+
+
+def calibrates(config: ConfigDict) -> bool:
+    """Whether held-out demonstrations are asked how much noise they support."""
+    return config.calibration.curve or any(one.alpha == 'auto' for one in each(config))
 
 
 def load_sweep(path: str) -> list[dict[str, Any]]:
@@ -230,12 +250,12 @@ def check(config: ConfigDict) -> None:
     """
     for one in each(config):
         arms(one)
-        for names, least in ((_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
+        for names, least in ((_AT_LEAST_2, 2), (_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
             for name in names:
                 value = _get(one, name)
                 if not value >= least:
                     raise ValueError(f'config.{name}={value}: must be at least {least}')
-        for name in ('pretrain.learning_rate', 'finetune.bound'):
+        for name in ('pretrain.learning_rate', 'finetune.bound', 'calibration.max_alpha', 'calibration.rms'):
             value = _get(one, name)
             if not value > 0:
                 raise ValueError(f'config.{name}={value}: must be above 0')
@@ -246,6 +266,10 @@ def check(config: ConfigDict) -> None:
         )
     for stage in ('posterior', 'pretrain'):
         chunks(config, stage)
+    if calibrates(config) and config.subset == 1:
+        raise ValueError('config.subset=1: calibration leaves demonstrations out: give each seed at least 2')
+    if config.posterior.members == 1 and any(one.alpha == 'rms' for one in each(config)):
+        raise ValueError("config.posterior.members=1: has no spread of which config.alpha='rms' could be a part")
     ensemble(config)
     pretrain(config, policy(config, obs_size=1, action_size=1))
     if config.value_dice.steps:

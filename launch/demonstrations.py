@@ -132,6 +132,11 @@ def subsets(config: ConfigDict, demos: Demos) -> np.ndarray:
     return np.stack([np.asarray(bootstrap.subset(k, jnp.asarray(demos.episode), demos.episodes, size)) for k in keys])
 
 
+def sources(point: Point) -> list[dict]:
+    """What the rows of a Learning's mask are called: one source of demonstrations a seed."""
+    return [{'seed': seed} for seed in range(point.config.seeds)]
+
+
 def _quality(config: ConfigDict, demos: Demos, masks: np.ndarray) -> np.ndarray:
     betas = dict.fromkeys(beta for one in settings.each(config) for beta in one.betas)
     if not betas:

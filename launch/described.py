@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jax.experimental import topologies
 
+from launch import calibration, demonstrations, finetuners, finetuning, fold, handover, populations, slices, value_dice
 from launch import config as settings
-from launch import demonstrations, finetuners, finetuning, fold, handover, pipeline, slices, value_dice
 from launch.demonstrations import Learning
 from launch.finetuners import Finetuner
 from launch.point import Point
@@ -91,16 +91,20 @@ def stages(point: Point, learning: Learning, part: str = '') -> Iterator[Describ
     if part == 'finetune' or config.init_from:
         policies, labels = checkpoint.load_policies(handover.find(config.init_from or str(point.directory)))
     else:
-        posterior = Described(*pipeline.prepare_posterior(point, learning))
+        of_all = 'posterior', demonstrations.sources(point), config.posterior.members
+        posterior = Described(*populations.prepare_members(point, learning, *of_all))
         yield posterior
         if part == 'posterior':
             return
+        if settings.calibrates(config):
+            yield from (Described(*asked) for asked in calibration.stages(point, learning))
         everyone = [(seed, recipe) for seed in range(config.seeds) for recipe in fold.recipes(config)]
         together = [(seed, recipe) for seed, recipe in everyone if recipe.arm.pretrain != value_dice.NAME]
         alone = [(seed, recipe) for seed, recipe in everyone if recipe.arm.pretrain == value_dice.NAME]
         labels = [recipe.label(seed) for seed, recipe in together + alone]
         factors = _factors(posterior, learning)
-        pretraining = Described(*pipeline.prepare_policies(point, learning, factors, together, labels[: len(together)]))
+        asked = 'pretrain', together, labels[: len(together)]
+        pretraining = Described(*populations.prepare_policies(point, learning, factors, *asked))
         yield pretraining
         policies = jax.eval_shape(pretraining.stage.trainer.policy, pretraining.state, pretraining.data)
         if alone:

@@ -22,7 +22,7 @@ _TOLERANCE = 1e-3  # of actions, as data.validate's
 def receive(point: Point) -> tuple[list[dict], Policy]:
     """The labels and policies (L, ...) that were pretrained in this work directory, or in config.init_from.
 
-    From there the policies and noise.json come into this directory, once.
+    From there the policies, noise.json and calibration.json come into this directory, once.
 
     Raises:
       ValueError: there are none, or they do not fit the environment or the config.
@@ -41,9 +41,9 @@ def receive(point: Point) -> tuple[list[dict], Policy]:
     for note in check(policies, labels, about.get('obs_keys'), point.env, config, str(source)):
         point.progress.note(f'note: {note}')
     if not begun:
-        noise = source.parent.parent / 'noise.json'
-        if noise.is_file():
-            point.write_json('noise.json', json.loads(noise.read_text()))
+        for name in ('noise.json', 'calibration.json'):
+            if (source.parent.parent / name).is_file():
+                point.write_json(name, json.loads((source.parent.parent / name).read_text()))
         if about.get('settings'):
             point.write_json('settings.json', about['settings'])
         checkpoint.save_policy(own, policies, labels, about)  # last: it says that nothing is left to take over

@@ -18,7 +18,10 @@ from launch.progress import Progress
 from postbc_jax import atomic, checkpoint, loop, metrics
 
 # One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
-PURPOSES = ('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert')
+PURPOSES = (
+    *('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert'),
+    'calibration',
+)
 
 
 def key(config: ConfigDict, purpose: str) -> jax.Array:

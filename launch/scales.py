@@ -1,4 +1,4 @@
-"""How large every arm's noise is: in the targets that a policy is trained on, and in the chunks that it then plays.
+"""How large every arm's noise is, and the numbers that follow from it: in training targets, and in chunks played.
 
 Called by launch.pipeline around pretraining, which writes both to noise.json.
 """
@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from launch.arms import Arm
 from launch.demonstrations import Learning
 from launch.point import Point
 from postbc_jax import parallel, policies
-from postbc_jax.posterior import noise
+from postbc_jax.posterior import calibration, noise
 
 MOST_STATES = 512  # at which played noise is measured: with 16 draws each its rms is then good to about 1%
 
@@ -27,6 +28,30 @@ def trained(learning: Learning, deviation: jax.Array, seed: int) -> dict[str, An
     steps = steps_of(learning)[seed]
     found = noise.scale(deviation[: len(steps)], learning.windows, learning.normaliser.action_scale(), steps)
     return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
+def at_seed(arm: Arm, learning: Learning, deviation: jax.Array, seed: int, auto: float, rms: float) -> Arm:
+    """The arm with the numbers that are the seed's own: alpha where a rule chooses it, sigma of a matched arm.
+
+    Args:
+      arm: the arm.
+      learning: the point's.
+      deviation: (M, T, A), the posterior's at the seed's steps.
+      seed: which.
+      auto: alpha by held-out demonstrations; nan where no arm asks for it.
+      rms: of alpha's noise by the rule 'rms', in action units.
+
+    Raises:
+      ValueError: that rms of a posterior without spread.
+    """
+    if arm.alpha_by:
+        alpha = auto
+        if arm.alpha_by == 'rms':
+            alpha = calibration.of_rms(rms, trained(learning, deviation, seed)['rms'])
+        arm = arm._replace(**{'matched_alpha' if arm.matched else 'alpha': alpha})
+    if arm.matched:
+        arm = arm._replace(sigma=trained(learning, arm.matched_alpha * deviation, seed)['rms_normalised'])
+    return arm
 
 
 def played(point: Point, learning: Learning, labels: list[dict], stack: policies.Policy) -> list[dict[str, float]]:

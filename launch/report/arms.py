@@ -54,13 +54,13 @@ FAMILY = {'sigma_bc': 'fixed', 'bc_dropout': 'regularised', 'bc_weight_decay': '
 
 
 def ordered(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """BC and its baselines, fixed sigma by size, then matched sigma and PostBC by alpha."""
-    return tuple(sorted(set(arms), key=lambda a: (PRETRAIN.index(a.pretrain), bool(a.matched_alpha), *a[1:])))
+    """BC and its baselines, fixed sigma by size, then matched sigma and PostBC by alpha, a rule's last."""
+    return tuple(sorted(set(arms), key=lambda a: (PRETRAIN.index(a.pretrain), a.matched, a.alpha_by, *a[1:])))
 
 
 def family(arm: Arm) -> str:
     """The key of LOOKS that an arm's look comes from."""
-    return 'matched' if arm.matched_alpha else FAMILY.get(arm.pretrain, arm.pretrain)
+    return 'matched' if arm.matched else FAMILY.get(arm.pretrain, arm.pretrain)
 
 
 def styles(arms: Sequence[Arm]) -> dict[Arm, Style]:
@@ -81,4 +81,7 @@ def bc(arms: Sequence[Arm]) -> Arm | None:
 
 def partner(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
     """The sigma-BC arm at this PostBC arm's own noise rms."""
-    return next((a for a in arms if a.matched_alpha == arm.alpha), None) if arm.pretrain == 'post_bc' else None
+    if arm.pretrain != 'post_bc':
+        return None
+    own = (arm.alpha, arm.alpha_by)
+    return next((a for a in arms if a.matched and (a.matched_alpha, a.alpha_by) == own), None)

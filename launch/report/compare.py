@@ -10,14 +10,17 @@ import numpy as np
 
 from launch.arms import Arm
 from launch.report.arms import bc
+from launch.report.read import Row
 from launch.report.sections import Section, Unit
 from postbc_jax import stats
+from postbc_jax.posterior import calibration
 
 WARN_RMS = 0.15  # action units; above it prototypes lost pretrained success
 
 
 class Estimate(NamedTuple):
-    """A number with its 95% interval over n seeds; `over` is 'seeds', or 'episodes' of the one seed there is."""
+    """A number with its 95% interval over n seeds; `over` is 'seeds', or 'episodes' or 'trajectories' of the
+    one seed there is."""
 
     value: float
     low: float
@@ -66,6 +69,34 @@ class Speed(NamedTuple):
     area_to_bc: Comparison | None
     steps: float
     reached: int
+
+
+class Reliability(NamedTuple):
+    """How broad an arm's noise is against held-out demonstrations.
+
+    Attributes:
+      arm: which.
+      levels: (L,) shares that its central intervals should hold.
+      coverage: L Estimates of the shares that they held.
+      seeds: (seeds, L) the shares at every seed.
+      band: (2, L) ends of a seed's own intervals, over its trajectories, averaged; nan where a seed has none.
+      excess: of coverage over level, averaged over levels.
+      verdict: of posterior.calibration.VERDICTS, on the excess.
+      by_seed: the verdict at every seed, on its own trajectories.
+    """
+
+    arm: Arm
+    levels: tuple[float, ...]
+    coverage: tuple[Estimate, ...]
+    seeds: np.ndarray
+    band: np.ndarray
+    excess: Estimate
+    verdict: str
+    by_seed: tuple[str, ...]
+
+    def at(self, level: float) -> Estimate:
+        """Of the level nearest to this one."""
+        return self.coverage[int(np.argmin(np.abs(np.array(self.levels) - level)))]
 
 
 def mean(values: dict[Unit, float], episodes: int = 0) -> Estimate | None:
@@ -196,3 +227,43 @@ def aggregate(sections: list[Section]) -> list[Aggregate]:
             interval = stats.stratified_bootstrap(stats.iqm, np.array(columns).T)
             found.append(Aggregate(arm, Estimate(*interval, len(columns[0])), len(columns)))
     return found
+
+
+def reliability(section: Section) -> list[Reliability]:
+    """Of every arm that has curves, at the first one's levels. Of one seed intervals are over its trajectories."""
+    found = []
+    levels = next((row['levels'] for rows in section.calibration.values() for row in rows.values()), [])
+    for arm, units in section.calibration.items():
+        rows = [row for row in units.values() if row['levels'] == levels and len(row['coverage']) == len(levels)]
+        if rows:
+            columns = [_over_seeds(rows, 'coverage', i) for i in range(len(levels))]
+            excess = _over_seeds(rows, 'excess')
+            verdict = calibration.verdict(stats.Interval(*excess[:3]))
+            ends = [[row.get(f'coverage_{end}') or [np.nan] * len(levels) for row in rows] for end in ('low', 'high')]
+            found.append(
+                Reliability(
+                    arm=arm,
+                    levels=tuple(levels),
+                    coverage=tuple(columns),
+                    seeds=np.array([row['coverage'] for row in rows]),
+                    band=np.mean(ends, axis=1),
+                    excess=excess,
+                    verdict=verdict,
+                    by_seed=tuple(str(row.get('verdict')) for row in rows),
+                )
+            )
+    return found
+
+
+def _over_seeds(rows: list[Row], name: str, index: int | None = None) -> Estimate:
+    """Mean over rows of a column, or of an entry of it; of one row with the row's own interval."""
+
+    def value(row: Row, column: str) -> float:
+        there = row.get(column)
+        there = there[index] if isinstance(there, list) and index is not None else there
+        return np.nan if there is None else float(there)
+
+    if len(rows) == 1:
+        own = (value(rows[0], column) for column in (name, f'{name}_low', f'{name}_high'))
+        return Estimate(*own, 1, 'trajectories')
+    return Estimate(*stats.mean_interval([value(row, name) for row in rows]), len(rows))

@@ -54,7 +54,7 @@ class Picture(NamedTuple):
 
 def draw(section: Section) -> dict[str, Picture]:
     """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning',
-    'candidates'; 'coverage_REGION' for each region, and 'differences'."""
+    'candidates'; 'calibration', 'coverage_REGION' for each region, and 'differences'."""
     look = styles(section.arms)
     legend = {arm.name: style for arm, style in look.items()}
     shown: dict[str, Callable[[Axes], None]] = {}
@@ -69,6 +69,8 @@ def draw(section: Section) -> dict[str, Picture]:
     pictures = {name: picture(name, [panel], _PANEL) for name, panel in shown.items()}
     if shown:
         pictures['headline'] = picture('headline', list(shown.values()), (4.5 * len(shown), 4.0), legend)
+    if section.calibration:
+        pictures['calibration'] = picture('calibration', [lambda axes: panels.calibration(axes, section, look)], _PANEL)
     for region in sorted(section.coverage.keys() - {'all'}):
         name = 'coverage_' + re.sub(r'\W', '_', region)
         pictures[name] = picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)

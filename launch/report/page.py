@@ -15,8 +15,8 @@ from launch.report.sections import Section
 from launch.report.style import CSS
 from launch.report.trials import Sweep
 
-_MARK = {'up': '▲', 'down': '▼', 'open': '?', 'note': 'i'}
-_TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'note': 'note'}
+_MARK = {'up': '▲', 'down': '▼', 'open': '?', 'warn': '!', 'note': 'i'}
+_TONE = {'up': 'higher', 'down': 'lower', 'open': 'undecided', 'warn': 'warning', 'note': 'note'}
 
 _OF_SWEEPS = {'ablation': prose.ABLATION, 'trials': prose.TRIALS, 'parameters': prose.PARAMETERS}
 
@@ -109,6 +109,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         figure(pictures, 'noise', prose.NOISE, tables.noise(section)),
         figure(pictures, 'coverage', prose.COVERAGE, tables.coverage(section, 'all')),
         figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
+        figure(pictures, 'calibration', prose.CALIBRATION, tables.calibration(section)),
         figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']

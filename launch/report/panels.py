@@ -102,6 +102,29 @@ def finetuning(axes: Axes, section: Section, looks: Looks) -> None:
     _rates(axes)
 
 
+def calibration(axes: Axes, section: Section, looks: Looks) -> None:
+    """The share of held-out actions in the central ranges of BC and PostBC over the share that should be.
+
+    Isotropic noise is in the table alone.
+    """
+    frame(axes, 'How broad the noise should be', 'share that a range should hold', 'held-out actions in it')
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1)
+    for x, y, side, text in ((0.03, 0.97, 'left', 'noise too broad'), (0.97, 0.03, 'right', 'noise too narrow')):
+        axes.text(x, y, text, color=SOFT, ha=side, va='top' if y > 0.5 else 'bottom', fontsize=9.5)
+    for found in compare.reliability(section):
+        style = looks[found.arm]
+        if found.arm.pretrain == 'sigma_bc':
+            continue
+        if found.arm.pretrain == 'post_bc' and not np.isnan(found.band).any():
+            axes.fill_between(found.levels, *np.clip(found.band, 0, 1), color=style.light, alpha=0.15, linewidth=0)
+        axes.plot(found.levels, found.seeds.T, color=style.light, linewidth=0.8, alpha=0.5)
+        axes.plot(found.levels, [share.value for share in found.coverage], **line(style))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, symbol=' %'))
+
+
 def differences(axes: Axes, section: Section, looks: Looks) -> None:
     """Paired difference to BC of every other arm: after finetuning (filled), before it (hollow), 95% intervals."""
     base, final = bc(section.arms), compare.finals(section)

@@ -29,6 +29,7 @@ class Point(NamedTuple):
       coverage: rows of coverage.jsonl.
       noise: rows of noise.json.
       candidates: rows of candidates.jsonl, which best_of_n alone writes.
+      calibration: rows of calibration.json, which config.alpha and config.calibration ask for.
       setting: of a run of several settings, the index of the one that this is; None of any other.
     """
 
@@ -38,6 +39,7 @@ class Point(NamedTuple):
     coverage: list[Row]
     noise: list[Row]
     candidates: list[Row]
+    calibration: list[Row]
     setting: int | None = None
 
 
@@ -47,7 +49,7 @@ _FILES = {
     'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
     'noise.json': 'the noise scale is left out; pretraining writes it',
 }
-_OPTIONAL = ('candidates.jsonl', 'settings.json')
+_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'settings.json')
 
 
 def _number(value: Any) -> bool:
@@ -56,6 +58,10 @@ def _number(value: Any) -> bool:
 
 def _share(value: Any) -> bool:
     return _number(value) and 0 <= value <= 1
+
+
+def _shares(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_share, value))
 
 
 def _whole(value: Any) -> bool:
@@ -75,6 +81,7 @@ _ARM: dict[str, Callable[[Any], bool]] = {'pretrain': _pretrain, 'alpha': _numbe
 _RESULT = _ARM | {'finetune': _text, 'env_steps': _number, 'success_rate': _share, 'episodes': _whole}
 _COVERAGE = _ARM | {'region': _text, 'n': _whole, 'pass_at_n': _share}
 _NOISE = _ARM | {'rms': _number}
+_CURVE = _ARM | {'levels': _shares, 'coverage': _shares, 'excess': _number, 'alpha_auto': _number}
 _CANDIDATES = _ARM | {'n': _whole, 'success_rate': _share}
 
 
@@ -125,6 +132,7 @@ def _point(directory: Path, name: str, notes: list[str]) -> list[Point]:
             notes.append(f'{prefix}{file}: cannot be read: {error}')
     config = _json(text, 'config.json', prefix, notes)
     noise = _json(text, 'noise.json', prefix, notes)
+    calibration = _json(text, 'calibration.json', prefix, notes)
     point = Point(
         name=name,
         config=config if isinstance(config, dict) else {},
@@ -133,6 +141,12 @@ def _point(directory: Path, name: str, notes: list[str]) -> list[Point]:
         noise=_usable(enumerate(noise if isinstance(noise, list) else [], 1), _NOISE, f'{prefix}noise.json', notes),
         candidates=_usable(
             _lines(text, 'candidates.jsonl', prefix, notes), _CANDIDATES, f'{prefix}candidates.jsonl', notes
+        ),
+        calibration=_usable(
+            enumerate(calibration if isinstance(calibration, list) else [], 1),
+            _CURVE,
+            f'{prefix}calibration.json',
+            notes,
         ),
     )
     settings = _json(text, 'settings.json', prefix, notes)
@@ -149,7 +163,7 @@ def _of_setting(point: Point, index: int, setting: dict[str, Any]) -> Point:
     config = flatten_dict(point.config, sep='.', keep_empty_nodes=True) | setting
     mine = {
         field: [row for row in getattr(point, field) if index in (row.get('settings') or ())]
-        for field in ('results', 'coverage', 'noise', 'candidates')
+        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration')
     }
     name = f'{point.name}#{index}'
     return point._replace(name=name, config=unflatten_dict(config, sep='.'), setting=index, **mine)

@@ -53,6 +53,7 @@ class Section:
       runs: {(arm, unit, finetuning seed): (2, evaluations)}, the environment steps and the success of one run, from the
         untouched policy on.
       curves: {arm: Curves}, all on the same steps; empty where nothing was finetuned.
+      calibration: {arm: {unit: row of calibration.json}}, of the section's arms.
       candidates: of best_of_n, {arm: {N: {unit: success}}}.
       episodes: fewest episodes behind a success rate.
       finetune_seeds: largest number of finetuning seeds of a unit.
@@ -71,6 +72,7 @@ class Section:
     regions: dict[str, dict[Arm, dict[str, dict[Unit, float]]]]
     runs: dict[tuple[Arm, Unit, int], np.ndarray]
     curves: dict[Arm, Curves]
+    calibration: dict[Arm, dict[Unit, Row]]
     candidates: dict[Arm, dict[int, dict[Unit, float]]]
     episodes: int
     finetune_seeds: int
@@ -133,13 +135,15 @@ def _title(setting: dict[str, Any]) -> str:
 
 
 def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, points: list[Point]) -> Section:
-    noise, pretrained, at_zero = _nested(), _nested(), _nested()
+    noise, calibration, pretrained, at_zero = _nested(), _nested(), _nested(), _nested()
     coverage, starts = defaultdict(lambda: defaultdict(_nested)), {}
     runs: dict[tuple[Arm, Unit, int], dict[float, Row]] = defaultdict(dict)
     episodes = []
     for point in points:
         for row in point.noise:
             noise[arm_of(row)][(point.name, row['seed'])] = row
+        for row in point.calibration:
+            calibration[arm_of(row)][(point.name, row['seed'])] = row
         for row in point.coverage:
             coverage[row['region']][arm_of(row)][row['n']][(point.name, row['seed'])] = row['pass_at_n']
             known = starts.get(row['region'], row.get('starts') or 0)
@@ -159,13 +163,14 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
     untouched = [(arm, unit, row) for arm, units in pretrained.items() for unit, row in units.items()]
     series = _series(runs, pretrained)
     last = [(arm, unit, rows[max(rows)]) for (arm, unit, _), rows in runs.items() if max(rows) > 0]
+    arms = ordered([*noise, *pretrained, *(arm for arm, _, _ in runs), *(a for c in coverage.values() for a in c)])
     return Section(
         title=title,
         task=task,
         setting=setting,
         points=tuple(point.name for point in points),
         algorithm=algorithm,
-        arms=ordered([*noise, *pretrained, *(arm for arm, _, _ in runs), *(a for c in coverage.values() for a in c)]),
+        arms=arms,
         noise=noise,
         coverage=coverage,
         starts=starts,
@@ -175,6 +180,7 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
         regions={'before': _by_region(untouched), 'after': _by_region(last)},
         runs=series,
         curves=_curves(series),
+        calibration={arm: calibration[arm] for arm in arms if arm in calibration},
         candidates=_candidates(points) if algorithm == 'best_of_n' else {},
         episodes=min(episodes, default=0),
         finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,

@@ -17,7 +17,7 @@ a{color:inherit}
 .verdict .note{color:var(--soft)}
 .mark{flex:none;width:1.3em;text-align:center;color:var(--soft);font-weight:700}
 .up .mark{color:var(--post_bc-0)}
-.down .mark{color:var(--matched-0)}
+.down .mark,li.warn .mark{color:var(--matched-0)}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;margin:14px 0 4px;padding:8px 0;
 position:sticky;top:0;background:var(--paper);z-index:3;font-size:.92rem}
 .legend li{display:flex;align-items:center}
@@ -40,7 +40,7 @@ th,td{padding:7px 14px 7px 0;text-align:right;vertical-align:top;border-bottom:1
 th:first-child{text-align:left;position:sticky;left:0;background:var(--paper);font-weight:600}
 thead th{color:var(--soft);font-weight:600;vertical-align:bottom;white-space:normal}
 td small{display:block;color:var(--soft);font-size:.82em}
-.warn{font-weight:600}
+span.warn{font-weight:600}
 .missing{border:1px solid var(--fixed-0);border-radius:8px;padding:4px 16px 8px;margin:16px 0}
 .missing h2{font-size:1rem;border:0;margin:8px 0 4px;padding:0}
 .missing ul,.methods ul{margin:0;padding-left:1.2em;font-size:.9rem}

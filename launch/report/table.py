@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from launch.report import compare
 from launch.report.compare import Estimate
 from launch.report.sections import Section
 from launch.report.trials import Trial, trials
@@ -38,12 +39,19 @@ def _row(trial: Trial) -> Row:
         **section.setting,
         'arm': trial.arm.name,
         **trial.arm._asdict(),
+        **_of_seeds(trial),
         **_columns('pretrained', trial.pretrained),
         **_columns('finetuned', trial.finetuned),
         'interval': known.over if known else None,
         'seeds': known.n if known else 0,
         'env_steps': trial.env_steps,
     }
+
+
+def _of_seeds(trial: Trial) -> Row:
+    """Of the numbers that a rule chooses at each seed, their mean."""
+    names = ('alpha', 'matched_alpha') if trial.arm.alpha_by else ()
+    return {name: compare.average(trial.section, trial.arm, name) for name in names}
 
 
 def _columns(name: str, estimate: Estimate | None) -> Row:

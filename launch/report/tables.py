@@ -134,6 +134,20 @@ def noise(section: Section) -> str:
     return table(header, rows)
 
 
+def calibration(section: Section) -> str:
+    """Shares of held-out actions inside three ranges, the mean excess, and verdicts."""
+    levels = (0.5, 0.8, 0.95)
+    header = ['Arm', 'α by seed', *(f'in {100 * level:.0f} %' for level in levels), 'Excess', 'Noise is', 'By seed']
+    rows = []
+    for found in compare.reliability(section):
+        alphas = [row['alpha'] for row in section.calibration[found.arm].values()]
+        alphas = ', '.join(number(alpha) for alpha in alphas) if found.arm.pretrain == 'post_bc' else '–'
+        shares = [_cell(found.at(level)) for level in levels]
+        cells = [alphas, *shares, _cell(found.excess, signed), found.verdict, ', '.join(found.by_seed)]
+        rows.append([_arm(found.arm, section), *map(str, cells)])
+    return table(header, rows)
+
+
 def coverage(section: Section, region: str) -> str:
     """pass@N of every arm."""
     return _by_number(section, section.coverage.get(region, {}), 'pass@{}')

@@ -81,8 +81,8 @@ def trials(section: Section) -> list[Trial]:
 def _parameters(section: Section, arm: Arm) -> dict[str, Any]:
     not_read = (*CHOSEN_BY, *_NOT_READ.get(arm.pretrain, ()))
     own = {name: getattr(arm, name) for name in _OF_ARMS if getattr(arm, name)}
-    if arm.matched_alpha:
-        own = {'alpha': arm.matched_alpha}
+    if arm.matched or arm.alpha_by:
+        own = {'alpha': arm.alpha_by or arm.matched_alpha}
     return {name: value for name, value in section.setting.items() if name not in not_read} | own
 
 

@@ -16,7 +16,7 @@ UNEQUAL = 0.1  # a matched arm whose played noise differs by a larger share is s
 
 
 class Sentence(NamedTuple):
-    """tone: 'up', 'down', 'open' (undecided) or 'note'; short, bold; text, the rest."""
+    """tone: 'up', 'down', 'open' (undecided), 'warn' or 'note'; short, bold; text, the rest."""
 
     tone: str
     short: str
@@ -90,7 +90,7 @@ def verdict(section: Section) -> list[Sentence]:
                 text=f'{before.text} Best of {n} attempts from one start: {_numbers(cover)}{_undecided(cover)}.'
             )
         sentences.append(before)
-    return [sentence for sentence in [*sentences, *_noise(section)] if sentence.short]
+    return [sentence for sentence in [*sentences, *_calibrated(section), *_noise(section)] if sentence.short]
 
 
 _SHAPE = {
@@ -130,6 +130,36 @@ def _numbers(found: Comparison) -> str:
     difference = found.difference
     interval = f', 95% interval {bracket(difference, signed)}' if difference.known else ''
     return f'{number(found.a_mean)} against {number(found.b_mean)}, {signed(difference.value)}{interval}'
+
+
+def _calibrated(section: Section) -> list[Sentence]:
+    """What held-out demonstrations say: the alpha that they support, and arms whose noise they do not."""
+    units = next(iter(section.calibration.values()), {})
+    alphas = [row['alpha_auto'] for row in units.values()]
+    if not alphas:
+        return []
+    mean = f'α {number(float(np.mean(alphas)))} on average ({", ".join(map(number, alphas))} by seed).'
+    sentences = [Sentence('note', 'Noise that held-out demonstrations support:', mean)]
+    for found, says in (
+        ('nil', 'BC alone is as broad as the demonstrations: they support no noise (nil).'),
+        ('most', 'even the largest α tried is too narrow: BC errs where the ensemble does not disagree.'),
+    ):
+        count = sum(row.get('found') == found for row in units.values())
+        if count:
+            sentences.append(Sentence('warn', f'At {count} of {len(alphas)} seeds:', says))
+    for found in compare.reliability(section):
+        # BC has no noise, and a matched arm the size of its partner's
+        if found.verdict != 'sound' and found.arm.pretrain in ('post_bc', 'bc'):
+            what = 'its noise' if found.arm.pretrain == 'post_bc' else 'without any noise it'
+            inside = found.at(0.8)
+            text = (
+                f'The ranges that should hold 80 % of actions of demonstrations it had not seen held '
+                f'{100 * inside.value:.0f} %; mean excess {signed(found.excess.value)} {bracket(found.excess, signed)}.'
+            )
+            tone, wrong = ('warn', 'broader') if found.verdict == 'too broad' else ('note', 'narrower')
+            short = f'{found.arm.name}: {what} is {wrong} than the demonstrations support.'
+            sentences.append(Sentence(tone, short, text))
+    return sentences
 
 
 def _noise(section: Section) -> list[Sentence]:

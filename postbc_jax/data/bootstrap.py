@@ -31,6 +31,30 @@ def subset(key: jax.Array, episode: jax.Array, episodes: int, size: int) -> jax.
     return (rank < size)[episode].astype(jnp.float32)
 
 
+def folds(key: jax.Array, episode: jax.Array, episodes: int, mask: jax.Array, count: int) -> jax.Array:
+    """Parts of the demonstrations that a mask holds, to be left out in turn: whole ones, every one in one part.
+
+    Args:
+      key: typed key, which deals them out.
+      episode: (N,) int32, the episode of each step.
+      episodes: E.
+      mask: (N,) 1 at the steps of whole demonstrations, else 0.
+      count: F; parts differ by at most one demonstration.
+
+    Returns:
+      (F, N) float32, 1 at the steps of the part's demonstrations; the F sum to the mask.
+
+    Raises:
+      ValueError: count is not in 2, ..., the demonstrations held.
+    """
+    held = jnp.zeros(episodes).at[episode].max(mask.astype(jnp.float32)) > 0  # (E,)
+    if not 2 <= count <= held.sum():
+        raise ValueError(f'folds={count}: {int(held.sum())} demonstrations can be left out in 2 to so many parts')
+    order = jnp.argsort(jnp.where(held, jax.random.permutation(key, episodes), episodes))  # those held come first
+    part = jnp.zeros(episodes, jnp.int32).at[order].set(jnp.arange(episodes) % count)
+    return (part[episode] == jnp.arange(count)[:, None]) * mask.astype(jnp.float32)
+
+
 def trajectories(key: jax.Array, episode: jax.Array, mask: jax.Array, episodes: int) -> jax.Array:
     """Trajectory bootstrap: as many demonstrations as the mask holds, drawn among them with replacement.
 

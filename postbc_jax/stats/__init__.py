@@ -17,7 +17,7 @@ from postbc_jax.stats.comparisons import (
     share_difference,
 )
 from postbc_jax.stats.curves import area_under_curve, pass_at_n, steps_to_threshold
-from postbc_jax.stats.intervals import Interval, mean_interval, quantile_interval, wilson
+from postbc_jax.stats.intervals import Interval, clustered_mean, mean_interval, quantile_interval, wilson
 from postbc_jax.stats.resampling import bootstrap, iqm, stratified_bootstrap
 from postbc_jax.stats.survival import kaplan_meier, median_time, restricted_mean
 
@@ -25,6 +25,7 @@ __all__ = [
     'Interval',
     'area_under_curve',
     'bootstrap',
+    'clustered_mean',
     'holm',
     'iqm',
     'kaplan_meier',

@@ -153,3 +153,22 @@ def test_a_uniform_that_rounds_to_1_draws_the_last_counted_step(total):
     u = jnp.array([np.nextafter(np.float32(1), np.float32(0)), 1.0])
     cumulative = bootstrap.cumulative(jnp.array([0, total, 0], jnp.float32))
     np.testing.assert_array_equal(bootstrap.draw(u, cumulative), [1, 1])
+
+
+@pytest.mark.parametrize('count', [2, 3, 4])
+def test_folds_hold_whole_demonstrations_each_in_one(count):
+    for key in jax.random.split(jax.random.key(0), 20):
+        parts = np.asarray(bootstrap.folds(key, EPISODE, 5, MASK, count))
+        np.testing.assert_array_equal(parts.sum(axis=0), MASK)  # all that is held, once
+        whole = parts[:, STARTS]
+        np.testing.assert_array_equal(parts, whole[:, EPISODE])  # no trajectory is in two
+        assert set(whole.sum(axis=1)) <= {4 // count, -(-4 // count)}
+
+
+def test_folds_are_dealt_out_at_random_and_must_be_possible():
+    keys = jax.random.split(jax.random.key(0), 400)
+    for count in (1, 5):
+        with pytest.raises(ValueError, match=f'folds={count}: 4 demonstrations can be left out in 2 to so many parts'):
+            bootstrap.folds(keys[0], EPISODE, 5, MASK, count)
+    first = np.array([bootstrap.folds(key, EPISODE, 5, FULL, 5)[0, STARTS] for key in keys])
+    np.testing.assert_allclose(first.mean(axis=0), 1 / 5, atol=4 * np.sqrt(0.16 / 400))

@@ -24,7 +24,7 @@ def changed(config, **values):
 
 def test_the_default_arms_hold_the_comparison_that_credits_the_posterior(config):
     bc, matched, post = settings.arms(config)
-    assert bc == Arm('bc') and bc[1:] == (0.0,) * 6
+    assert bc == Arm('bc') and bc[1:] == (*(0.0,) * 6, '')
     assert post == Arm('post_bc', alpha=1.0)
     assert matched[:2] == ('sigma_bc', 0.0) and math.isnan(matched.sigma) and matched.matched_alpha == 1
 
@@ -55,6 +55,35 @@ def test_arms_of_the_baselines(config):
         settings.arms(changed(config, dropouts=(1.0,)))
     with pytest.raises(ValueError, match=r'config\.betas=\(-1,\): -1 is not positive'):
         settings.arms(changed(config, betas=(-1,)))
+
+
+@pytest.mark.parametrize('rule', ['auto', 'rms'])
+def test_alpha_by_a_rule_is_an_arm_of_one_name_whatever_a_seeds_number(config, rule):
+    found = settings.arms(changed(config, alpha=rule))
+    names = ['BC', 'σ-BC matched to α=1', 'PostBC α=1', f'σ-BC matched to α={rule}', f'PostBC α={rule}']
+    assert [arm.name for arm in found] == names and [arm.matched for arm in found] == [False, True, False, True, False]
+    twin, post = (arm_of(arm._asdict()) for arm in found[-2:])
+    assert arm_of(found[-1]._replace(alpha=0.62)._asdict()) == post == Arm('post_bc', alpha_by=rule)
+    assert arm_of(found[-2]._replace(matched_alpha=0.62, sigma=0.1)._asdict()) == twin
+    alone = settings.arms(changed(config, alpha=rule, matched=False, alphas=()))
+    assert [arm.name for arm in alone] == ['BC', f'PostBC α={rule}']
+
+
+def test_what_is_calibrated(config):
+    assert not settings.calibrates(config) and not settings.calibrates(changed(config, alpha='rms'))
+    assert settings.calibrates(changed(config, alpha='auto')) and settings.calibrates(
+        changed(config, calibration__curve=True)
+    )
+    folded = changed(config, fold=({'alphas': (0.5,)}, {'alpha': 'auto'}))
+    assert settings.calibrates(folded)
+    for values, says in (
+        ({'alpha': 'auto', 'subset': 1}, 'config.subset=1: calibration leaves demonstrations out: give each'),
+        ({'alpha': 'rms', 'posterior__members': 1}, 'config.posterior.members=1: has no spread of which'),
+    ):
+        with pytest.raises(ValueError) as refusal:
+            settings.check(changed(config, **values))
+        assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
+    settings.check(changed(config, subset=1))
 
 
 def test_value_dice_is_an_arm_of_gaussian_policies(config):
@@ -172,6 +201,15 @@ def test_algorithms_are_named_with_commas(config):
         ('alphas', (1.0, 2, 1), 'config.alphas=(1.0, 2, 1): 1.0 is there 2 times'),
         ('sigmas', (-0.1,), 'config.sigmas=(-0.1,): -0.1 is not positive'),
         ('sigmas', (0.1, 0.1), 'config.sigmas=(0.1, 0.1): 0.1 is there 2 times'),
+        (
+            'alpha',
+            '0.5',
+            "config.alpha='0.5': auto or rms, which choose it at each seed; numbers go into config.al",
+        ),
+        ('calibration.folds', 1, 'config.calibration.folds=1: must be at least 2'),
+        ('calibration.members', 1, 'config.calibration.members=1: must be at least 2'),
+        ('calibration.max_alpha', 0.0, 'config.calibration.max_alpha=0.0: must be above 0'),
+        ('calibration.rms', -0.1, 'config.calibration.rms=-0.1: must be above 0'),
         ('posterior.members', 0, 'config.posterior.members=0'),
         ('posterior.steps', 1100, 'config.posterior.steps=1100: must be a positive multiple of steps_per_chunk=250'),
         ('posterior.bootstrap', 'nope', "config.posterior.bootstrap='nope': choose one of"),

@@ -56,7 +56,7 @@ def test_points_stay_as_they_are_where_folding_means_nothing(config):
 def test_every_foldable_setting_is_a_number_or_chooses_arms(config):
     flat = settings.each(config)[0].to_dict()
     flat |= {f'pretrain.{name}': value for name, value in flat['pretrain'].items()}
-    assert all(isinstance(flat[name], tuple | float | bool) for name in FOLDABLE)
+    assert all(isinstance(flat[name], tuple | float | bool | str) for name in FOLDABLE)
 
 
 def test_what_is_said_of_it(config):

@@ -17,7 +17,7 @@ import pytest
 from launch import status_file
 from tests.launch.tiny_runs import ROOT, assert_same, environment
 
-STAGES = ('demonstrations', 'posterior', 'policies', 'evaluation', 'dsrl_ppo')
+STAGES = ('demonstrations', 'posterior', 'calibration', 'policies', 'evaluation', 'dsrl_ppo')
 MOMENTS = 20
 FORKS = """
 import json, os, sys, warnings
@@ -43,7 +43,8 @@ class Starter:
 
     def __init__(self, config, folder):
         self._output = folder / 'output.txt'
-        self._flags = [f'--config={config}', '--config.seeds=1', f'--compilation_cache={folder / "cache"}']
+        calibrated = ['--config.alpha=auto', '--config.calibration.folds=2', '--config.calibration.members=2']
+        self._flags = [f'--config={config}', '--config.seeds=1', *calibrated, f'--compilation_cache={folder / "cache"}']
         variables = environment() | {'OUTPUT': str(self._output)}
         pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
         self.process = subprocess.Popen([sys.executable, '-c', FORKS], cwd=ROOT, env=variables, **pipes)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from launch import scales
+from launch.arms import Arm
 from launch.demonstrations import Learning
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
@@ -42,6 +43,24 @@ def test_trained_noise_is_of_the_seeds_own_steps_and_ignores_rows_beyond_them():
     assert first['rms_normalised'] == pytest.approx(np.sqrt(np.mean(np.arange(14) ** 2)))
     assert second['rms_normalised'] == pytest.approx(np.sqrt((0 + 1 + 4 + 9) / 4))
     assert second['rms'] == pytest.approx(SCALE * second['rms_normalised']) and len(second['rms_over_time']) == 10
+
+
+def test_the_numbers_that_are_a_seeds_own():
+    deviation = (1.0 + jnp.arange(14.0))[:, None, None] * jnp.ones((14, 2, 1))
+    auto, rms, twin = (Arm('post_bc', alpha_by='auto'), Arm('post_bc', alpha_by='rms'), Arm('sigma_bc', alpha_by='rms'))
+    of = lambda arm, seed=1: scales.at_seed(arm, learning(), deviation, seed, auto=0.62, rms=0.1)  # noqa: E731
+    assert of(auto) == auto._replace(alpha=0.62)
+    at_one = [scales.trained(learning(), deviation, seed)['rms'] for seed in (0, 1)]
+    for seed in (0, 1):
+        assert of(rms, seed).alpha * at_one[seed] == pytest.approx(0.1, rel=1e-12)
+        found = scales.trained(learning(), of(rms, seed).alpha * deviation, seed)['rms']
+        assert found == pytest.approx(0.1, rel=1e-6)
+    assert of(rms, 0).alpha != of(rms, 1).alpha
+    assert of(twin).matched_alpha == of(rms).alpha and of(twin).sigma == pytest.approx(0.1 / SCALE, rel=1e-6)
+    fixed = Arm('sigma_bc', matched_alpha=2.0)
+    assert of(fixed).sigma == pytest.approx(2 * at_one[1] / SCALE, rel=1e-6) and of(Arm('bc')) == Arm('bc')
+    with pytest.raises(ValueError, match=r'rms=0\.0: no weight makes 0\.1 of noise that is 0'):
+        scales.at_seed(rms, learning(), 0 * deviation, 0, auto=0.62, rms=0.1)
 
 
 def stack():

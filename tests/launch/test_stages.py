@@ -62,6 +62,7 @@ def test_policies_are_finetuned_in_a_directory_of_their_own(whole, tiny, start, 
     there, here = tmp_path / 'there', tmp_path / 'here'
     shutil.copytree(whole[0] / 'policies', there / 'policies')
     shutil.copy(whole[0] / 'noise.json', there)
+    (there / 'calibration.json').write_text('[]')
     command = f'--config={tiny}', f'--workdir={here}', '--stage=finetune', f'--config.init_from={there}'
     out, err = finish(start(*command, '--config.demos=none.hdf5'))
     assert err == []
@@ -72,6 +73,7 @@ def test_policies_are_finetuned_in_a_directory_of_their_own(whole, tiny, start, 
     assert mine == others
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert 'What is missing' not in (here / 'report.html').read_text()
+    assert json.loads((here / 'calibration.json').read_text()) == []
 
     shutil.rmtree(there)  # it has all of its own
     before = content(here / 'policies' / 'pretrained')

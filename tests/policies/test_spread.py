@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from postbc_jax.data.normaliser import Normaliser
-from postbc_jax.policies import FAMILIES, Policy, PolicyConfig, build, spread
+from postbc_jax.policies import FAMILIES, Policy, PolicyConfig, build, draws, spread
 from tests.policies.fitted import fit
 
 ONES = np.ones(1, np.float32)
@@ -18,12 +18,12 @@ def test_a_gaussian_policys_spread_is_its_std():
     config = PolicyConfig('gaussian', 1, 2, chunk=3, hidden=(8,))
     params = build(config).init(jax.random.key(0))
     policy = Policy(params, NORMALISER, config)
-    draws = 2000
-    found = spread(policy, OBS, jax.random.key(1), draws)
+    number = 2000
+    found = spread(policy, OBS, jax.random.key(1), number)
     decode = lambda z: jax.vmap(lambda s: build(config).decode(params, s, jnp.full((3, 2), z)))(OBS)  # noqa: E731
     std = decode(1.0) - decode(0.0)
     assert found.shape == (21, 3, 2)
-    assert np.abs(found / std - 1).max() < 5 / np.sqrt(2 * draws)
+    assert np.abs(found / std - 1).max() < 5 / np.sqrt(2 * number)
 
 
 def test_the_mean_square_is_unbiased_at_two_draws():
@@ -42,6 +42,9 @@ def test_rows_change_nothing_and_states_have_their_own_noise():
     found = spread(policy, OBS, jax.random.key(1))
     np.testing.assert_allclose(spread(policy, OBS, jax.random.key(1), rows=4), found, rtol=1e-5)
     assert len(np.unique(spread(policy, jnp.ones((5, 1)), jax.random.key(1)))) == 5
+    drawn = draws(policy, OBS, jax.random.key(1), 16)
+    assert drawn.shape == (21, 16, 1, 1)
+    np.testing.assert_allclose(drawn.std(axis=1, ddof=1), found, rtol=1e-5)
 
 
 def test_one_draw_is_refused():

@@ -212,3 +212,21 @@ def test_quantile_interval_refuses_what_has_no_quantile():
         stats.quantile_interval([1.0, 2.0], 0)
     with pytest.raises(ValueError, match='1 of 2 values not finite'):
         stats.quantile_interval([1.0, np.nan], 0.05)
+
+
+def test_a_clustered_mean_of_clusters_of_one_size_is_their_means_t_interval():
+    values = np.random.default_rng(0).normal(size=(6, 7)) + np.random.default_rng(1).normal(size=(6, 1))
+    found = stats.clustered_mean(values.reshape(-1, 1), np.repeat(list('fbadce'), 7))
+    np.testing.assert_allclose(np.squeeze(found), stats.mean_interval(values.mean(axis=1)))
+
+
+def test_a_clustered_mean_by_hand():
+    """Clusters of 2 and 1: mean 2, sums of what is apart from it -2 and 2; k / (k - 1) 8 / 9 is the variance."""
+    found = stats.clustered_mean([0.0, 2.0, 4.0], [0, 0, 1])
+    half = scipy_stats.t.ppf(0.975, 1) * np.sqrt(2 * 8) / 3
+    np.testing.assert_allclose(found, (2, 2 - half, 2 + half))
+    assert np.isnan(stats.clustered_mean([0.0, 2.0], [5, 5])[1:]).all()
+    with pytest.raises(ValueError, match='clustered_mean: 3 rows, 2 clusters; give every row its cluster'):
+        stats.clustered_mean(np.zeros(3), [0, 1])
+    with pytest.raises(ValueError, match='1 of 2 values not finite'):
+        stats.clustered_mean([np.nan, 0.0], [0, 1])
