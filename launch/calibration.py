@@ -45,10 +45,17 @@ class Folds(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """The held-out steps of one (seed, pretraining): what is demonstrated and drawn there, and isotropic noise."""
+    """The held-out steps of one (seed, pretraining).
+
+    Attributes:
+      held: what is demonstrated and drawn there, of the action dimensions that vary in the seed's demonstrations.
+      isotropic: (n, M, T, A'), standard normal, in the place of held.noise.
+      varies: (A,) bool, which dimensions those are.
+    """
 
     held: calibration.HeldOut
     isotropic: np.ndarray
+    varies: np.ndarray
 
 
 def key(label: dict[str, Any]) -> tuple:
@@ -150,7 +157,7 @@ def _draw(point: Point, folds: Folds) -> Iterator[tuple[int, fold.Recipe, _Drawn
             )
             parts = [array[..., varies] for array in (chunks, decoded, drawn)]
             held = calibration.HeldOut(*parts, windows.episode[at])
-            yield seed, recipe, _Drawn(held, isotropic[..., varies])
+            yield seed, recipe, _Drawn(held, isotropic[..., varies], varies)
 
 
 def _decoded(point: Point, stack: policies.Policy, obs: np.ndarray, rows: Sequence[int]) -> np.ndarray:
@@ -186,6 +193,7 @@ def _rows(
         'alpha_auto_low': _finite(choice.low),
         'alpha_auto_high': _finite(choice.high),
         'found': choice.found,
+        'alpha_by_dimension': _by_dimension(drawn, config.calibration.max_alpha),
         'alpha_rms': calibration.of_rms(config.calibration.rms, rms) if rms else None,
     }
     for recipe in {arm_of(recipe.arm._asdict()): recipe for recipe in (*shown, *alike)}.values():
@@ -207,6 +215,16 @@ def _rows(
                 'verdict': curve.verdict,
             }
         )
+
+
+def _by_dimension(drawn: _Drawn, most: float) -> list[float | None]:
+    """The alpha that each action dimension would choose alone, (A,); None of one that does not vary."""
+    found: list[float | None] = [None] * len(drawn.varies)
+    for place, dimension in enumerate(np.flatnonzero(drawn.varies)):
+        *arrays, trajectory = drawn.held
+        alone = calibration.HeldOut(*(array[..., place : place + 1] for array in arrays), trajectory)
+        found[dimension] = calibration.choose(alone, most).alpha
+    return found
 
 
 def _finite(value: float | np.ndarray) -> float | list[float] | None:

@@ -1,6 +1,6 @@
 """Configs: reading an experiment's file, applying a point of its sweep, and the frozen settings of every stage.
 
-First in every launcher. All checks that need no data are made here, before anything is written.
+First in every launcher; checks says which configs can be run.
 """
 
 import contextlib
@@ -25,19 +25,6 @@ from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
 from postbc_jax.simulators import robosuite_layout
 from postbc_jax.value_dice import ValueDICEConfig
-
-_AT_LEAST_1 = (
-    'seeds',
-    'posterior.members',
-    'record.episodes',
-    'finetune.seeds',
-    'finetune.chunks',
-    'evaluate.episodes',
-    'evaluate.coverage_starts',
-    'evaluate.coverage_rollouts',
-)
-_AT_LEAST_2 = ('calibration.folds', 'calibration.members')
-_AT_LEAST_0 = ('action_bound', 'record.noise', 'subset', 'pretrain.weight_decay', 'value_dice.steps', 'save_every')
 
 # Finetuners; launch.finetuners makes them. Each has a section of its own in the config.
 ALGORITHMS = ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'ppo', 'best_of_n')
@@ -125,7 +112,7 @@ def at_point(config: ConfigDict, point: dict[str, Any]) -> ConfigDict:
     config = config.copy_and_resolve_references()
     for name, value in point.items():
         try:
-            before = _get(config, name)
+            before = value_of(config, name)
             if value is None and before is not None:
                 raise TypeError(f'it takes a {type(before).__name__}')
             if isinstance(before, tuple) and isinstance(value, int | float):
@@ -242,42 +229,6 @@ def algorithms(config: ConfigDict) -> list[str]:
     return names
 
 
-def check(config: ConfigDict) -> None:
-    """Refuses what can be refused before anything is recorded, trained or written.
-
-    Raises:
-      ValueError: a value that cannot be run; the message begins with config.NAME=VALUE.
-    """
-    for one in each(config):
-        arms(one)
-        for names, least in ((_AT_LEAST_2, 2), (_AT_LEAST_1, 1), (_AT_LEAST_0, 0)):
-            for name in names:
-                value = _get(one, name)
-                if not value >= least:
-                    raise ValueError(f'config.{name}={value}: must be at least {least}')
-        for name in ('pretrain.learning_rate', 'finetune.bound', 'calibration.max_alpha', 'calibration.rms'):
-            value = _get(one, name)
-            if not value > 0:
-                raise ValueError(f'config.{name}={value}: must be above 0')
-    if not config.demos and config.subset > config.record.episodes:
-        raise ValueError(
-            f'config.subset={config.subset}: only config.record.episodes={config.record.episodes} demonstrations are '
-            'recorded; 0 takes all of them'
-        )
-    for stage in ('posterior', 'pretrain'):
-        chunks(config, stage)
-    if calibrates(config) and config.subset == 1:
-        raise ValueError('config.subset=1: calibration leaves demonstrations out: give each seed at least 2')
-    if config.posterior.members == 1 and any(one.alpha == 'rms' for one in each(config)):
-        raise ValueError("config.posterior.members=1: has no spread of which config.alpha='rms' could be a part")
-    ensemble(config)
-    pretrain(config, policy(config, obs_size=1, action_size=1))
-    if config.value_dice.steps:
-        chunks(config, 'value_dice')
-        value_dice(config, policy(config, obs_size=1, action_size=1))
-    algorithms(config)
-
-
 @contextlib.contextmanager
 def named(config: ConfigDict, *sections: str) -> Iterator[None]:
     """Refusals of the library's settings with the names that they have here: 'hidden=(0,): ...' becomes
@@ -292,7 +243,7 @@ def named(config: ConfigDict, *sections: str) -> Iterator[None]:
         raise ValueError(f'config.{section}.{found[1]}{found[2]}') from None
 
 
-def _get(config: ConfigDict, name: str) -> Any:
+def value_of(config: ConfigDict, name: str) -> Any:
     for part in name.split('.'):
         config = config[part]
     return config

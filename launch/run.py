@@ -18,8 +18,8 @@ from absl import app, flags, logging
 from brax.envs.base import Env
 from ml_collections import ConfigDict, config_flags
 
+from launch import checks, errors, finetuners, fold, pipeline, preemption
 from launch import config as settings
-from launch import errors, finetuners, fold, pipeline, preemption
 from launch.point import Point
 from launch.progress import Progress
 from launch.status_file import StatusFile, alone
@@ -81,7 +81,7 @@ def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> t
     if not 0 <= index < len(points):
         raise ValueError(f'--point={index}: the sweep has points 0 to {len(points) - 1}')
     config = settings.at_point(config, points[index])
-    settings.check(config)
+    checks.check(config)
     if stage == 'pretrain' and config.init_from:
         raise ValueError(
             f'config.init_from={config.init_from}: --stage=pretrain trains its own policies: leave one of the two out'

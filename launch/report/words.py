@@ -140,6 +140,12 @@ def _calibrated(section: Section) -> list[Sentence]:
         return []
     mean = f'α {number(float(np.mean(alphas)))} on average ({", ".join(map(number, alphas))} by seed).'
     sentences = [Sentence('note', 'Noise that held-out demonstrations support:', mean)]
+    each = [row.get('alpha_by_dimension') or [] for row in units.values()]
+    known = [[row[i] for row in each if row[i] is not None] for i in range(min(map(len, each)))]
+    if sum(map(bool, known)) > 1:
+        apart = ', '.join(number(float(np.mean(values))) if values else '–' for values in known)
+        text = f'{apart} (mean over seeds). Where they are far apart, the one α is a compromise that may fit none.'
+        sentences.append(Sentence('note', 'By action dimension alone it would be α', text))
     for found, says in (
         ('nil', 'BC alone is as broad as the demonstrations: they support no noise (nil).'),
         ('most', 'even the largest α tried is too narrow: BC errs where the ensemble does not disagree.'),

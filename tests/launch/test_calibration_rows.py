@@ -113,6 +113,7 @@ def test_alpha_is_the_closed_form_at_every_seed_and_way_to_train_bc(calibrated):
     assert {row['found'] for row in rows} == {'inside'} and {row['folds'] for row in rows} == {FOLDS}
     assert all(row['alpha_auto_low'] < row['alpha_auto'] < row['alpha_auto_high'] for row in rows)
     assert all(row['trajectories'] == EPISODES / 2 for row in rows)
+    assert all(row['alpha_by_dimension'] == [row['alpha_auto'], None] for row in rows)  # the second never varies
     assert [row['alpha_rms'] for row in rows] == pytest.approx([0.1 / NOISE] * len(rows), rel=1e-5)
 
 

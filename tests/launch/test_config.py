@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import default
+from launch import checks
 from launch import config as settings
 from launch.arms import Arm, arm_of
 
@@ -81,18 +82,18 @@ def test_what_is_calibrated(config):
         ({'alpha': 'rms', 'posterior__members': 1}, 'config.posterior.members=1: has no spread of which'),
     ):
         with pytest.raises(ValueError) as refusal:
-            settings.check(changed(config, **values))
+            checks.check(changed(config, **values))
         assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
-    settings.check(changed(config, subset=1))
+    checks.check(changed(config, subset=1))
 
 
 def test_value_dice_is_an_arm_of_gaussian_policies(config):
     gaussian = changed(config, policy__family='gaussian', value_dice__steps=2000)
-    settings.check(gaussian)
+    checks.check(gaussian)
     assert settings.arms(gaussian)[-1] == Arm('value_dice') == arm_of({'pretrain': 'value_dice'})
     assert Arm('value_dice').name == 'ValueDICE' and settings.chunks(gaussian, 'value_dice') == 2
     with pytest.raises(ValueError, match=r"^config\.policy\.family='flow': value_dice learns a 'gaussian'[^\n]*$"):
-        settings.check(changed(config, value_dice__steps=2000))
+        checks.check(changed(config, value_dice__steps=2000))
     for name, value, says in (
         ('steps', 1500, 'config.value_dice.steps=1500: must be a positive multiple of steps_per_chunk=1000'),
         ('steps', -1, 'config.value_dice.steps=-1: must be at least 0'),
@@ -102,7 +103,7 @@ def test_value_dice_is_an_arm_of_gaussian_policies(config):
         ('discount', 1.0, 'config.value_dice.discount=1.0: must be at least 0 and less than 1'),
     ):
         with pytest.raises(ValueError) as refusal:
-            settings.check(settings.at_point(gaussian, {f'value_dice.{name}': value}))
+            checks.check(settings.at_point(gaussian, {f'value_dice.{name}': value}))
         assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
 
 
@@ -140,7 +141,7 @@ def test_the_experiments_of_the_repository(path):
     module = __import__(f'experiments.{path.stem}', fromlist=['get_config'])
     for made in [module.get_config()] + ([module.get_config('smoke')] if path.stem != 'default' else []):
         for point in settings.load_sweep(str(path)):
-            settings.check(settings.at_point(made, point))
+            checks.check(settings.at_point(made, point))
     if path.stem != 'default':
         with pytest.raises(ValueError, match='nope'):
             module.get_config('nope')
@@ -238,14 +239,14 @@ def test_algorithms_are_named_with_commas(config):
     ],
 )
 def test_values_that_cannot_be_run_are_refused_before_anything_is(config, name, value, says):
-    settings.check(config)
+    checks.check(config)
     with pytest.raises(ValueError) as refusal:
-        settings.check(settings.at_point(config, {name: value}))
+        checks.check(settings.at_point(config, {name: value}))
     assert str(refusal.value).startswith(says) and '\n' not in str(refusal.value)
 
 
 def test_demonstrations_from_a_file_may_be_fewer_than_would_be_recorded(config):
-    settings.check(changed(config, demos='file.hdf5', subset=300))
+    checks.check(changed(config, demos='file.hdf5', subset=300))
 
 
 def test_configs_share_an_environment(config):

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments import ablations, default, evidence, lift
+from launch import checks
 from launch import config as settings
 from launch.fold import fold
 
@@ -12,7 +13,7 @@ def points(experiment, arg=''):
     found = fold(config, experiment.sweep(arg))
     at = [settings.at_point(config, point) for point in found]
     for one in at:
-        settings.check(one)
+        checks.check(one)
     return at
 
 

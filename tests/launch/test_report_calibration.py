@@ -37,7 +37,9 @@ def write(directory, excess, seeds=3, found='inside', auto=True):
             label = arm._asdict() | {'alpha': ALPHAS[seed] if arm.alpha_by else arm.alpha, 'seed': seed}
             ends = {'excess_low': mean - 0.1, 'excess_high': mean + 0.1, 'coverage_low': share, 'coverage_high': share}
             curve = {'levels': LEVELS, 'coverage': share, 'excess': mean, 'verdict': 'sound', **ends}
-            rows.append(label | curve | {'alpha_auto': ALPHAS[seed], 'found': found})
+            by_dimension = [0.0, None, 2 * ALPHAS[seed]]
+            chosen = {'alpha_auto': ALPHAS[seed], 'found': found, 'alpha_by_dimension': by_dimension}
+            rows.append(label | curve | chosen)
     (directory / 'calibration.json').write_text(json.dumps(rows))
     return directory
 
@@ -53,6 +55,7 @@ def test_an_arm_by_a_rule_is_one_arm_over_seeds_and_has_its_twin(run):
     assert compare.summaries(section)[-1].arm == AUTO and compare.summaries(section)[-1].finetuned.n == 3
     assert partner(AUTO, section.arms) == TWIN and partner(POST, section.arms) is None
     assert partner(POST, (BC, MATCHED, TWIN)) == MATCHED
+    assert partner(AUTO, (BC, TWIN._replace(alpha_by='rms'), TWIN)) == TWIN
     assert any(sentence.startswith('Finetuned, PostBC α=auto against BC') for sentence in said(run))
     (row,) = [row for row in table.rows([section]) if row['arm'] == 'PostBC α=auto']
     assert (row['alpha'], row['alpha_by']) == (pytest.approx(np.mean(ALPHAS)), 'auto')
@@ -77,6 +80,7 @@ def test_reliability_is_over_seeds(run):
 def test_what_the_data_support_is_said_in_words(run):
     sentences = said(run)
     assert 'Noise that held-out demonstrations support: α 0.70 on average (0.40, 0.60, 1.10 by seed).' in sentences
+    assert any(s.startswith('By action dimension alone it would be α 0.00, –, 1.40 (mean') for s in sentences)
     (narrow,) = [s for s in sentences if s.startswith('BC: without any noise it is narrower than the demonstrations')]
     assert 'should hold 80 % of actions of demonstrations it had not seen held 50 %; mean excess −0.30 [−0.35' in narrow
     assert not any('broader than' in s or 'nil' in s for s in sentences)
