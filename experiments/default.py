@@ -29,9 +29,7 @@ def get_config() -> ConfigDict:
             'success_threshold': config_dict.placeholder(float),  # ... is that it is at least this ...
             'below': config_dict.placeholder(bool),  # ... or, where True, at most this
             'sparse': config_dict.placeholder(bool),  # False keeps an environment's own reward; not of built-in tasks
-            'at_once': config_dict.placeholder(
-                int
-            ),  # simulators: environments of a learner that evaluation steps at once
+            'at_once': config_dict.placeholder(int),  # simulators: of a learner's, stepped at once in evaluations
             'workers': config_dict.placeholder(int),  # simulators: processes; one a core
             'timeout': config_dict.placeholder(float),  # simulators: seconds until a silent process counts as hung
             'arguments': config_dict.placeholder(str),  # gymnasium:ID, robosuite:TASK: of its constructor, as JSON
@@ -49,13 +47,10 @@ def get_config() -> ConfigDict:
     config.mask = ''  # name of a filter in the file's mask/ group, or of a LeRobot split
     config.allow_other_env = False  # True takes a file that says it was recorded in another environment than config.env
     config.action_bound = 1.0  # actions beyond it by more than 1e-3 are refused; 0 turns the check off
-    config.record = ConfigDict(
-        {
-            'episodes': 60,  # recorded in all, over the operators in turn
-            'operators': '',  # comma-separated; '' is all of the environment's
-            'noise': 0.0,  # standard deviation added to the operators' actions
-        }
-    )
+    config.record = ConfigDict()
+    config.record.episodes = 60  # recorded in all, over the operators in turn
+    config.record.operators = ''  # comma-separated; '' is all of the environment's
+    config.record.noise = 0.0  # standard deviation added to the operators' actions
     config.subset = 10  # demonstrations a seed draws from the file (5 / 10 / 30); 0 is all of them
 
     # The posterior: an ensemble of regressors on bootstrap resamples.
@@ -107,26 +102,21 @@ def get_config() -> ConfigDict:
 
     # The arms, each at every seed. BC is always there.
     config.alphas = (1.0,)  # one post_bc arm each (1 / 0.5 / 1)
-    config.alpha = (
-        ''  # one more of each seed's own alpha: auto, by held-out demonstrations, or rms (config.calibration)
-    )
+    config.alpha = ''  # one more, whose alpha is each seed's: auto or rms, see config.calibration
     config.sigmas = ()  # one sigma_bc arm each, normalised action units (.1 / .1 / .05)
     config.matched = True  # for each alpha a sigma_bc arm with the same noise rms
     config.dropouts = ()  # one bc_dropout arm each: the rate
     config.weight_decays = ()  # one bc_weight_decay arm each, in the place of pretrain.weight_decay
     config.betas = ()  # one weighted_bc arm each: a demonstration of score z is drawn in proportion to exp(beta z) ...
-    config.weighted = ConfigDict(
-        {
-            'measure': 'return',  # ... z its standardised return, of the file's rewards, or of its speed to success
-            'discount': 0.99,  # a step
-        }
-    )
+    config.weighted = ConfigDict()
+    config.weighted.measure = 'return'  # ... z its standardised return, of the file's rewards, or speed to success
+    config.weighted.discount = 0.99  # a step
 
     # What the demonstrations say about the size of the noise: the ensemble and BC, fitted again without some of them.
     config.calibration = ConfigDict(
         {
             'curve': False,  # True shows the arms' reliability also where config.alpha is not auto, which needs it
-            'folds': 5,  # of whole demonstrations, left out in turn; as many as there are where those are fewer
+            'folds': 5,  # of whole demonstrations, left out in turn; of fewer one each
             'members': 10,  # of each fold's ensemble
             'max_alpha': 4.0,  # of auto, where no alpha is enough
             'rms': 0.1,  # of the training targets' noise, in action units: alpha=rms
@@ -299,13 +289,10 @@ def get_config() -> ConfigDict:
         }
     )
 
-    config.evaluate = ConfigDict(
-        {
-            'episodes': 512,  # of every learner, at every point of the curve
-            'coverage_starts': 128,  # start states of pass@N ...
-            'coverage_rollouts': 64,  # ... and rollouts from each
-        }
-    )
+    config.evaluate = ConfigDict()
+    config.evaluate.episodes = 512  # of every learner, at every point of the curve
+    config.evaluate.coverage_starts = 128  # start states of pass@N ...
+    config.evaluate.coverage_rollouts = 64  # ... and rollouts from each
     config.save_every = 60.0  # seconds between checkpoints
     config.tensorboard = False  # event files beside metrics.jsonl; needs tensorboardX
     return config.lock()

@@ -51,7 +51,11 @@ def get_config(arg: str = '') -> ConfigDict:
     config.experiment = 'evidence_develop' if 'develop' in _words(arg) else 'evidence'
     config.seeds = 1
     config.finetune.seeds = 2
-    config.matched = 'develop' not in _words(arg)  # follows from alpha: there is nothing to choose
+    if 'develop' not in _words(arg):  # these follow from demonstrations and alpha: there is nothing to choose
+        config.matched = True
+        config.alpha = 'auto'
+    else:
+        config.matched = False
     return config
 
 

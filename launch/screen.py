@@ -118,7 +118,9 @@ def table(found: Sequence[Score]) -> str:
     for score in sorted(found, key=lambda score: -score.gain.value):
         estimates = [round(value, 4) for estimate in (score.gain, score.to_bc, score.price) for value in estimate[:3]]
         setting = [parameter(score.section.setting.get(name)) for name in names]
-        writer.writerow([score.section.task, *setting, f'{score.arm.alpha:g}', *estimates, score.gain.n])
+        writer.writerow(
+            [score.section.task, *setting, score.arm.alpha_by or f'{score.arm.alpha:g}', *estimates, score.gain.n]
+        )
     return out.getvalue()
 
 
@@ -129,7 +131,7 @@ def lines(found: Sequence[Score]) -> list[str]:
     titles = [_changed(score.section, middle) for score in order]
     width = max(map(len, titles), default=0)
     return [
-        f'{title:{width}}  α={score.arm.alpha:<5g} gain {_said(score.gain)}  to BC {_said(score.to_bc)}  '
+        f'{title:{width}}  {score.arm.name:14} gain {_said(score.gain)}  to BC {_said(score.to_bc)}  '
         f'price {_said(score.price)}'
         for title, score in zip(titles, order, strict=True)
     ]

@@ -13,6 +13,7 @@ from launch.arms import Arm, arm_of
 from launch.config import obs_keys
 from launch.demonstrations import subsets
 from launch.point import key
+from launch.report.arms import bc, partner
 from postbc_jax import checkpoint, data
 from postbc_jax.data import normaliser
 from postbc_jax.types import Demos
@@ -76,11 +77,11 @@ def measure(workdir: Path, seed: int, alpha: float | None, at: Sequence[float]) 
     there = {arm_of(label): index for index, label in enumerate(labels) if label['seed'] == seed}
     if not there:
         raise ValueError(f'--seed={seed}: there are {sorted({label["seed"] for label in labels})}')
-    known = [arm.alpha for arm in there if arm.pretrain == 'post_bc']
-    if alpha is not None and alpha not in known:
-        raise ValueError(f'--alpha={alpha:g}: there are {known}')
-    alpha = alpha if alpha is not None or not known else known[0]
-    arms = [arm for arm in there if arm.pretrain == 'bc' or (alpha and alpha in (arm.alpha, arm.matched_alpha))]
+    known = [arm for arm in there if arm.pretrain == 'post_bc' and alpha in (None, arm.alpha)]
+    if alpha is not None and not known:
+        raise ValueError(f'--alpha={alpha:g}: there are {[a.alpha for a in there if a.pretrain == "post_bc"]}')
+    shown = (bc(list(there)), *((partner(known[0], list(there)), known[0]) if known else ()))
+    arms = [arm for arm in shown if arm is not None]
     policies = {arm: jax.tree.map(lambda x, i=there[arm]: x[i], stack) for arm in arms}
     seen = subsets(config, demos)[seed]
     keys = jax.random.split(key(config, 'noise'), DRAWS)  # the same for all arms

@@ -78,8 +78,8 @@ def _read(workdir: Path, flag: str) -> tuple[list[Section], list[Point], list[st
 def _other(section: Section, chosen: Sequence[Choice]) -> list[str]:
     """A note of each setting that is reported at another value than development seeds choose."""
     arms = {
-        'alphas': [arm.alpha for arm in section.arms if arm.pretrain == 'post_bc'],
-        'sigmas': [arm.sigma for arm in section.arms if arm.pretrain == 'sigma_bc' and not arm.matched_alpha],
+        'alphas': [arm.alpha for arm in section.arms if arm.pretrain == 'post_bc' and not arm.alpha_by],
+        'sigmas': [arm.sigma for arm in section.arms if arm.pretrain == 'sigma_bc' and not arm.matched],
     }
     return [
         f'{section.task}: development seeds choose {choice.setting}={choice.value:g}, which is not reported here'

@@ -55,7 +55,7 @@ def choose(section: Section) -> list[Choice]:
     found = []
     areas = compare.areas(section)
     for family, setting in _SETTING.items():
-        mine = [arm for arm in section.arms if arms.family(arm) == family and arm in areas]
+        mine = [arm for arm in section.arms if arms.family(arm) == family and arm in areas and not arm.alpha_by]
         heights = {getattr(arm, _VALUE[family]): compare.mean(areas[arm]) for arm in mine}
         if len(heights) > 1:
             best = max(heights, key=lambda value: (heights[value].value, -value))

@@ -38,7 +38,7 @@ def test_every_task_is_run_at_ten_seeds_of_two_finetuning_runs_with_the_chosen_a
         mine = [one for one in reported if one.env == task]
         assert len({one.seed for one in mine}) == len(mine) >= 10
         for one in mine:
-            assert (one.seeds, one.finetune.seeds, one.matched) == (1, 2, True)
+            assert (one.seeds, one.finetune.seeds, one.matched, one.alpha) == (1, 2, True, 'auto')
             assert {'alphas': one.alphas, 'sigmas': one.sigmas} == evidence.CHOSEN[task]
             assert {arm.pretrain for arm in settings.arms(one)} == {'bc', 'sigma_bc', 'post_bc'}
     assert {one.env for one in points(evidence, 'lift_mjx,robosuite')} == {'lift_mjx', 'robosuite:Lift'}
