@@ -160,13 +160,16 @@ def picture(found: Sequence[Section]) -> figures.Picture:
     """A panel a setting: the rare that is reached over the common that is kept, PostBC and isotropic noise by size."""
     middle = _middle(found)
     looks = {'σ-BC': arms.Style(*arms.LOOKS['fixed'][0]), 'PostBC': arms.Style(*arms.LOOKS['post_bc'][0])}
-    drawn = [lambda axes, s=section: _panel(axes, s, _changed(s, middle), looks) for section in found]
+    seen = [[max(np.mean(list(u.values())) for u in by(s).values()) for s in found] for by in (_common, _rare)]
+    limits = [min(1.0, 1.15 * max(values)) for values in seen]
+    drawn = [lambda axes, s=section: _panel(axes, s, _changed(s, middle), looks, limits) for section in found]
     columns = min(_COLUMNS, len(drawn))
     return figures.picture('screen', drawn, (3.4 * columns, 3.2 * -(-len(drawn) // columns) + 0.5), looks, columns)
 
 
-def _panel(axes: Axes, section: Section, title: str, looks: dict[str, arms.Style]) -> None:
-    panels.frame(axes, title, 'pass@1 where dense', f'pass@{ATTEMPTS} where rare')
+def _panel(axes: Axes, section: Section, title: str, looks: dict[str, arms.Style], limits: Sequence[float]) -> None:
+    where = [f' from {region} starts' if region in section.coverage else '' for region in ('dense', 'rare')]
+    panels.frame(axes, title, f'pass@1{where[0]}', f'pass@{ATTEMPTS}{where[1]}')
     success, reach, bc = _common(section), _rare(section), arms.bc(section.arms)
     for kind, style in (('sigma_bc', looks['σ-BC']), ('post_bc', looks['PostBC'])):
         mine = [arm for arm in section.arms if arm in success and arm in reach and arm.pretrain in ('bc', kind)]
@@ -176,8 +179,8 @@ def _panel(axes: Axes, section: Section, title: str, looks: dict[str, arms.Style
     if bc in success and bc in reach:
         at = np.mean(list(success[bc].values())), np.mean(list(reach[bc].values()))
         axes.annotate('BC', at, xytext=(6, -12), textcoords='offset points', color=panels.INK)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_xlim(0, limits[0])
+    axes.set_ylim(0, limits[1])
 
 
 def main(_) -> None:
