@@ -29,9 +29,8 @@ def get_config() -> ConfigDict:
             'success_threshold': config_dict.placeholder(float),  # ... is that it is at least this ...
             'below': config_dict.placeholder(bool),  # ... or, where True, at most this
             'sparse': config_dict.placeholder(bool),  # False keeps an environment's own reward; not of built-in tasks
-            'at_once': config_dict.placeholder(
-                int
-            ),  # simulators: environments of a learner that evaluation steps at once
+            # simulators: environments of a learner that evaluation steps at once
+            'at_once': config_dict.placeholder(int),
             'workers': config_dict.placeholder(int),  # simulators: processes; one a core
             'timeout': config_dict.placeholder(float),  # simulators: seconds until a silent process counts as hung
             'arguments': config_dict.placeholder(str),  # gymnasium:ID, robosuite:TASK: of its constructor, as JSON
@@ -115,23 +114,13 @@ def get_config() -> ConfigDict:
     config.dropouts = ()  # one bc_dropout arm each: the rate
     config.weight_decays = ()  # one bc_weight_decay arm each, in the place of pretrain.weight_decay
     config.betas = ()  # one weighted_bc arm each: a demonstration of score z is drawn in proportion to exp(beta z) ...
-    config.weighted = ConfigDict(
-        {
-            'measure': 'return',  # ... z its standardised return, of the file's rewards, or of its speed to success
-            'discount': 0.99,  # a step
-        }
-    )
+    # ... z its standardised return, of the file's rewards (discounted a step), or of its speed to success
+    config.weighted = ConfigDict({'measure': 'return', 'discount': 0.99})
 
-    # What the demonstrations say about the size of the noise: the ensemble and BC, fitted again without some of them.
-    config.calibration = ConfigDict(
-        {
-            'curve': False,  # True shows the arms' reliability also where config.alpha is not auto, which needs it
-            'folds': 5,  # of whole demonstrations, left out in turn; as many as there are where those are fewer
-            'members': 10,  # of each fold's ensemble
-            'max_alpha': 4.0,  # of auto, where no alpha is enough
-            'rms': 0.1,  # of the training targets' noise, in action units: alpha=rms
-        }
-    )
+    # What the demonstrations say about the size of the noise: the ensemble (of so many members) and BC are fitted again
+    # without each fold of them. max_alpha is what auto takes where no alpha is enough, rms what alpha=rms makes of the
+    # targets' noise, in action units. curve=True shows the reliability of the arms without auto, which always does.
+    config.calibration = ConfigDict({'curve': False, 'folds': 5, 'members': 10, 'max_alpha': 4.0, 'rms': 0.1})
 
     # One value_dice arm of a gaussian policy (arXiv 1912.05032): a saddle point over the demonstrations, without noise.
     config.value_dice = ConfigDict(
