@@ -52,20 +52,16 @@ def arms(config: ConfigDict) -> list[Arm]:
     found += [Arm('bc_weight_decay', weight_decay=float(decay)) for decay in config.weight_decays]
     found += [Arm('weighted_bc', beta=float(beta)) for beta in config.betas]
     found += [Arm('sigma_bc', sigma=float(sigma)) for sigma in config.sigmas]
-    for alpha in config.alphas:
-        if config.matched:
-            found.append(Arm('sigma_bc', sigma=float('nan'), matched_alpha=float(alpha)))
-        found.append(Arm('post_bc', alpha=float(alpha)))
     if config.alpha not in ('', *RULES):
         raise ValueError(
             f'config.alpha={config.alpha!r}: {" or ".join(RULES)}, which choose it at each seed; numbers go into '
             'config.alphas'
         )
-    if config.alpha:
-        unknown = float('nan')
+    unknown = float('nan')
+    for alpha, rule in [(float(alpha), '') for alpha in config.alphas] + [(unknown, config.alpha)] * bool(config.alpha):
         if config.matched:
-            found.append(Arm('sigma_bc', sigma=unknown, matched_alpha=unknown, alpha_by=config.alpha))
-        found.append(Arm('post_bc', alpha=unknown, alpha_by=config.alpha))
+            found.append(Arm('sigma_bc', sigma=unknown, matched_alpha=alpha, alpha_by=rule))
+        found.append(Arm('post_bc', alpha=alpha, alpha_by=rule))
     if config.value_dice.steps > 0:
         if config.policy.family != 'gaussian':
             raise ValueError(

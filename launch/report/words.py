@@ -154,8 +154,9 @@ def _calibrated(section: Section) -> list[Sentence]:
         if count:
             sentences.append(Sentence('warn', f'At {count} of {len(alphas)} seeds:', says))
     for found in compare.reliability(section):
-        # BC has no noise, and a matched arm the size of its partner's
-        if found.verdict != 'sound' and found.arm.pretrain in ('post_bc', 'bc'):
+        # a matched arm's noise is of its partner's size, and an alpha of 0 is BC
+        noised = found.arm.pretrain == 'post_bc' and compare.average(section, found.arm, 'alpha') != 0
+        if found.verdict != 'sound' and (noised or found.arm.pretrain == 'bc'):
             what = 'its noise' if found.arm.pretrain == 'post_bc' else 'without any noise it'
             inside = found.at(0.8)
             text = (

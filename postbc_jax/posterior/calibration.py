@@ -77,7 +77,8 @@ def coverage(x: np.ndarray, draws: np.ndarray, levels: tuple[float, ...] = LEVEL
 
     With r draws below x its quantile is uniform on [r, r + 1] / (M + 1) (on [r, r + k + 1] / (M + 1) where k draws
     equal it), and the chance is that quantile's, to lie within level / 2 of 1/2. If x and the draws are exchangeable
-    the mean over x is the level exactly, for every M.
+    the mean over x is the level exactly, for every M. A level above 1 - 2 / (M + 1) is finer than M draws: an x
+    beyond all of them still counts there in part, with 64 draws at .99 by two thirds.
 
     Args:
       x: (n, ...).

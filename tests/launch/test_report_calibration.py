@@ -101,6 +101,13 @@ def test_noise_broader_than_the_data_support_is_warned_of_and_so_is_none(tmp_pat
     assert any('even the largest α tried is too narrow' in s for s in said(most))
 
 
+def test_an_alpha_of_nil_is_not_called_noise(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), 'ALPHAS', (0.0,) * 3)
+    sentences = said(write(tmp_path / 'run', {BC: 0.1, AUTO: 0.1}, found='nil'))
+    (warning,) = [s for s in sentences if 'broader than' in s]
+    assert warning.startswith('BC: without any noise it is broader')
+
+
 def test_one_seed_has_the_interval_of_its_own_trajectories(tmp_path):
     section, _ = one_section(write(tmp_path / 'run', {BC: 0.0, POST: 0.15}, seeds=1, auto=False))
     bc, post = compare.reliability(section)
