@@ -1,9 +1,12 @@
 """Errors as the launchers show them: what this project refuses is one line, a fault keeps its traceback."""
 
+import contextlib
 import dis
 import errno
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import postbc_jax
@@ -26,6 +29,18 @@ def refusal(error: Exception) -> str | None:
     if isinstance(error, ValueError | FloatingPointError) and _raised_by_us(error):
         return str(error)
     return None
+
+
+@contextlib.contextmanager
+def in_one_line() -> Iterator[None]:
+    """Ends the process with 'error: ' and the refusal, and status 1, where one is raised within; a fault goes on."""
+    try:
+        yield
+    except Exception as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        sys.exit(f'error: {said}')
 
 
 _NO_ROOM = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))

@@ -4,8 +4,6 @@ The step after an experiment. --policy is a folder that a run wrote, such as run
 holds policy.stablehlo, which jax alone runs, and policy.json, which says how and whose it is.
 """
 
-import sys
-
 from absl import app, flags
 
 from launch import errors
@@ -23,18 +21,11 @@ _LEARNER = flags.DEFINE_integer('learner', None, 'which of them, counted from 0;
 _OUTPUT = flags.DEFINE_string('output', None, 'the folder for policy.stablehlo and policy.json')
 
 
-def main(argv: list[str]) -> int:
-    try:
+def main(argv: list[str]) -> None:
+    with errors.in_one_line():
         if len(argv) > 1:
             raise ValueError(f'{argv[1]!r}: unexpected; flags are given as --name=value')
         print(write(_POLICY.value, _LEARNER.value, _OUTPUT.value))
-    except Exception as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        print(f'error: {said}', file=sys.stderr)
-        return 1
-    return 0
 
 
 def write(directory: str, learner: int | None, output: str) -> str:

@@ -4,7 +4,6 @@ What the first stage of an experiment does, by itself: config.env, config.env_se
 operators, noise) say what is recorded. Says how long it will take once the first episodes are there.
 """
 
-import sys
 from pathlib import Path
 
 import jax
@@ -21,10 +20,10 @@ _CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:
 _OUTPUT = flags.DEFINE_string('output', None, 'the robomimic HDF5 file; one that is there is not overwritten')
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> None:
     del argv
     config, path = _CONFIG.value, Path(_OUTPUT.value)
-    try:
+    with errors.in_one_line():
         if path.exists():
             raise ValueError(f'--output={path}: the file is there already: give another name or remove it')
         if not path.parent.is_dir():
@@ -34,14 +33,7 @@ def main(argv: list[str]) -> int:
         progress.stage('record')
         record(str(path), config, env, jax.random.key(config.seed), progress)
         demos = data.load(str(path), action_bound=config.action_bound or None)
-    except Exception as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        print(f'error: {said}', file=sys.stderr)
-        return 1
     progress.say(f'{demos.episodes} episodes, {len(demos.obs)} steps by {", ".join(sorted(set(demos.operators)))}')
-    return 0
 
 
 if __name__ == '__main__':

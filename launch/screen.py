@@ -7,7 +7,6 @@ PostBC lies at its own price.
 
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -185,7 +184,7 @@ def _panel(axes: Axes, section: Section, title: str, looks: dict[str, arms.Style
 
 def main(_) -> None:
     workdir = Path(_WORKDIR.value)
-    try:
+    with errors.in_one_line():
         if not workdir.is_dir():
             raise ValueError(f'{workdir}: no such directory; give the work directory of a sweep')
         built, _ = sections.build(read.read(workdir)[0])
@@ -193,11 +192,6 @@ def main(_) -> None:
         built = [section for section in built if scored[id(section)]]
         if not built:
             raise ValueError(f'{workdir}: no setting has pass@N of BC and PostBC: run its pretraining first')
-    except ValueError as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        sys.exit(f'error: {said}')
     found = [score for section in built for score in scored[id(section)]]
     figures.save(workdir / 'figures', {'screen': picture(built)})
     atomic.write(workdir / 'screen.csv', table(found))

@@ -20,13 +20,8 @@ def main(_) -> None:
         at = tuple(map(float, _AT.value))
     except ValueError:
         sys.exit(f'error: --at={",".join(_AT.value)}: give shares of the episode, such as 0.25,0.6')
-    try:
+    with errors.in_one_line():
         print(*make_density(_WORKDIR.value, _SEED.value, _ALPHA.value, at), sep='\n')
-    except ValueError as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        sys.exit(f'error: {said}')
 
 
 if __name__ == '__main__':

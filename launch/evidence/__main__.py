@@ -4,8 +4,6 @@ Of a work directory of development seeds it prints what they choose; given them 
 is on both sides and says where something else is reported than was chosen.
 """
 
-import sys
-
 from absl import app, flags
 
 from launch import errors
@@ -16,13 +14,8 @@ _DEVELOPMENT = flags.DEFINE_string('development', None, 'the work directory of t
 
 
 def main(_) -> None:
-    try:
+    with errors.in_one_line():
         print(*make_evidence(_WORKDIR.value, _DEVELOPMENT.value), sep='\n')
-    except ValueError as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        sys.exit(f'error: {said}')
 
 
 if __name__ == '__main__':

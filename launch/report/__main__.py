@@ -1,7 +1,5 @@
 """Makes the report of a work directory again from its files: python -m launch.report --workdir=DIR."""
 
-import sys
-
 from absl import app, flags
 
 from launch import errors
@@ -11,13 +9,8 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'the work directory of a run')
 
 
 def main(_) -> None:
-    try:
+    with errors.in_one_line():
         print(*tell(_WORKDIR.value), sep='\n')
-    except ValueError as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        sys.exit(f'error: {said}')
 
 
 if __name__ == '__main__':

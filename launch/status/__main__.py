@@ -4,7 +4,6 @@ Beside the pipeline, at any time: before anything has begun, while it runs, afte
 """
 
 import json
-import sys
 from pathlib import Path
 
 from absl import app, flags
@@ -16,13 +15,8 @@ _JSON = flags.DEFINE_bool('json', False, 'a JSON list, an object a point, for ma
 
 
 def main(_) -> None:
-    try:
+    with errors.in_one_line():
         points = status.read(Path(_WORKDIR.value))
-    except ValueError as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        sys.exit(f'error: {said}')
     print(json.dumps([point._asdict() for point in points], indent=1) if _JSON.value else table(points))
 
 

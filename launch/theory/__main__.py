@@ -3,7 +3,6 @@
 Measures the method's theorems in finite MDPs, in about a minute on two cores; started again, it begins again.
 """
 
-import sys
 from pathlib import Path
 
 from absl import app, flags
@@ -19,13 +18,8 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written')
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'{argv[1]!r}: unexpected; settings are given as --config.key=value')
-    try:
+    with errors.in_one_line():
         print(f'report: {theory.run(_CONFIG.value, Path(_WORKDIR.value))}')
-    except ValueError as error:
-        said = errors.refusal(error)
-        if said is None:
-            raise
-        sys.exit(f'error: {said}')
 
 
 if __name__ == '__main__':
