@@ -42,7 +42,7 @@ demo: install
 	$(BIN)/python -m launch.local --config=experiments/quickstart.py --workdir=runs/quickstart
 
 test: install-robosuite install-tpu lint
-	$(BIN)/pytest -q -n auto --maxprocesses=4 --dist=loadgroup  # tests of one group share one cluster
+	$(BIN)/pytest -q -n auto --maxprocesses=4 --dist=loadfile  # a file's fixtures, a Slurm among them, are made once
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from postbc_jax.finetune.steer import SteeredPolicy
 from postbc_jax.policies import Policy
 from tests.launch.tiny_runs import rows
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group('slurm')]
+pytestmark = pytest.mark.slurm
 FILES = ('results.jsonl', 'metrics.jsonl', 'coverage.jsonl', 'noise.json')
 POLICIES = (('pretrained', Policy), ('dsrl_ppo', SteeredPolicy))
 
