@@ -1,6 +1,6 @@
-"""python -m launch.screen --workdir=DIR: which settings of a sweep are worth RL, from what pretrained policies can do.
+"""Which settings of a sweep are worth RL, from what pretrained policies can do.
 
-Beside the report, before finetuning. Noise has a price, success lost where demonstrations are dense, and a reward, what
+Beside the report, before finetuning: `python -m launch.screen --workdir=DIR`. Noise has a price, success lost where demonstrations are dense, and a reward, what
 is reached where they are rare. Isotropic noise of several sizes pays along a frontier; the screen asks how far above it
 PostBC lies at its own price.
 """
@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import app, flags
 from matplotlib.axes import Axes
 
-from launch import errors
 from launch.arms import Arm
 from launch.report import arms, compare, figures, panels, read, sections
 from launch.report.compare import Estimate
@@ -23,7 +21,6 @@ from launch.report.sections import Section, Unit
 from launch.report.words import parameter
 from postbc_jax import atomic
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'the work directory of a sweep')
 ATTEMPTS = 16  # N of pass@N in the rare region, or the most below it that was measured
 _COLUMNS = 4  # of the figure
 
@@ -182,22 +179,27 @@ def _panel(axes: Axes, section: Section, title: str, looks: dict[str, arms.Style
     axes.set_ylim(0, limits[1])
 
 
-def main(_) -> None:
-    workdir = Path(_WORKDIR.value)
-    with errors.in_one_line():
-        if not workdir.is_dir():
-            raise ValueError(f'{workdir}: no such directory; give the work directory of a sweep')
-        built, _ = sections.build(read.read(workdir)[0])
-        scored = {id(section): scores(section) for section in built}
-        built = [section for section in built if scored[id(section)]]
-        if not built:
-            raise ValueError(f'{workdir}: no setting has pass@N of BC and PostBC: run its pretraining first')
+def make_screen(workdir: Path | str) -> list[str]:
+    """Writes screen.csv and figures/screen.svg, .png into `workdir`.
+
+    Args:
+      workdir: of a sweep whose policies are pretrained.
+
+    Returns:
+      Lines to print: a score each, the largest gain first, and what was written.
+
+    Raises:
+      ValueError: no such directory, or no setting in it has pass@N of BC and PostBC.
+    """
+    workdir = Path(workdir)
+    if not workdir.is_dir():
+        raise ValueError(f'{workdir}: no such directory; give the work directory of a sweep')
+    built, _ = sections.build(read.read(workdir)[0])
+    scored = {id(section): scores(section) for section in built}
+    built = [section for section in built if scored[id(section)]]
+    if not built:
+        raise ValueError(f'{workdir}: no setting has pass@N of BC and PostBC: run its pretraining first')
     found = [score for section in built for score in scored[id(section)]]
     figures.save(workdir / 'figures', {'screen': picture(built)})
     atomic.write(workdir / 'screen.csv', table(found))
-    print(*lines(found), f'{workdir / "screen.csv"}, {workdir / "figures" / "screen.png"}', sep='\n')
-
-
-if __name__ == '__main__':
-    flags.mark_flag_as_required('workdir')
-    app.run(main)
+    return [*lines(found), f'{workdir / "screen.csv"}, {workdir / "figures" / "screen.png"}']
