@@ -1,8 +1,8 @@
 """Which settings of a sweep are worth RL, from what pretrained policies can do.
 
-Beside the report, before finetuning: `python -m launch.screen --workdir=DIR`. Noise has a price, success lost where demonstrations are dense, and a reward, what
-is reached where they are rare. Isotropic noise of several sizes pays along a frontier; the screen asks how far above it
-PostBC lies at its own price.
+Beside the report, before finetuning: `python -m launch.screen --workdir=DIR`. Noise has a price, success lost where
+demonstrations are dense, and a reward, what is reached where they are rare. Isotropic noise of several sizes pays along
+a frontier; the screen asks how far above it PostBC lies at its own price.
 """
 
 import csv
