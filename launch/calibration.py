@@ -156,7 +156,7 @@ def _draw(point: Point, folds: Folds) -> Iterator[tuple[int, fold.Recipe, _Drawn
                 [base[i, : len(folds.steps[row])] for i, row in zip(learners, of_seed, strict=True)]
             )
             parts = [array[..., varies] for array in (chunks, decoded, drawn)]
-            held = calibration.HeldOut(*parts, windows.episode[at])
+            held = calibration.HeldOut(*parts, calibration.weights(*parts[1:]), windows.episode[at])
             yield seed, recipe, _Drawn(held, isotropic[..., varies], varies)
 
 

@@ -81,8 +81,8 @@ METHODS = (
     'posterior’s shape only against the matched σ-BC arm, whose noise has PostBC’s own rms at every seed.',
     'How broad: an arm’s draws are BC’s with its noise added, the ideal limit of training on it; its own network is '
     'not asked. Excess is the share of held-out actions inside less the share that should be, averaged over levels '
-    'from 10 to 99 %. α=auto makes it 0 at each seed. 64 draws tell little beyond 95 %: the range of 99 % holds two '
-    'thirds of even the wildest action.',
+    'from 10 to 95 %. An action counts as far as the posterior’s noise is part of its spread, in every arm alike. '
+    'α=auto makes the excess 0 at each seed.',
     '“Played” is the rms over noise draws of what the trained policies decode at demonstrated states. A network’s '
     'error adds to it, which BC’s shows alone; few sampling steps and clipping take from it.',
 )

@@ -3,8 +3,8 @@
 Beside the noise, between the ensemble and pretraining. In the ideal limit PostBC of weight alpha plays BC's
 distribution convolved with N(0, alpha^2 cov(s)): a draw of it is a draw of BC plus alpha w, w ~ N(0, cov(s)). So where
 BC and the ensemble were fitted without a demonstration, its actions have a rank among such draws; the noise is right
-where they lie in the central p of them as often as p says. Statistics of arrays alone, in numpy: who fits and draws is
-above.
+where they lie in the central p of them as often as p says. An entry of an action tells of alpha as far as the noise is
+part of its spread, and weighs so. Statistics of arrays alone, in numpy: who fits and draws is above.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 
 from postbc_jax import stats
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # nominal shares of the central intervals
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # nominal shares of the central intervals
 VERDICTS = ('too narrow', 'sound', 'too broad')
 _GRID = np.linspace(0, 1, 41) ** 2  # alphas over the largest, closer near 0
 _HALVINGS = 12  # of a grid's step: alpha is then good to about 1e-5 of the largest
@@ -26,12 +26,14 @@ class HeldOut(NamedTuple):
       chunks: (n, T, A), as demonstrated.
       base: (n, M, T, A), draws of the BC policy.
       noise: (n, M, T, A), draws of the posterior's noise w at weight 1.
+      weights: (n, T, A), what each entry weighs: `weights` of the posterior's noise, whatever noise is looked at.
       trajectory: (n,), whose step it is.
     """
 
     chunks: np.ndarray
     base: np.ndarray
     noise: np.ndarray
+    weights: np.ndarray
     trajectory: np.ndarray
 
 
@@ -56,6 +58,23 @@ def verdict(excess: stats.Interval) -> str:
     return VERDICTS[1 + int(excess.low > 0) - int(excess.high < 0)]
 
 
+def weights(base: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """The noise's share of the variance of BC plus noise, entry by entry.
+
+    As entries weigh in the score of a Gaussian likelihood of variance base + alpha^2 noise, at alpha 1: where BC's own
+    spread is far the larger, coverage says nothing of alpha. All 1 where the noise is 0 everywhere.
+
+    Args:
+      base, noise: (n, M, T, A), as in HeldOut.
+
+    Returns:
+      (n, T, A) in [0, 1].
+    """
+    of_base, of_noise = (np.var(draws, axis=1, dtype=np.float64) for draws in (base, noise))
+    share = of_noise / np.maximum(of_base + of_noise, np.finfo(np.float64).tiny)
+    return share if share.any() else np.ones_like(share)
+
+
 class Choice(NamedTuple):
     """The calibrated alpha.
 
@@ -78,7 +97,7 @@ def coverage(x: np.ndarray, draws: np.ndarray, levels: tuple[float, ...] = LEVEL
     With r draws below x its quantile is uniform on [r, r + 1] / (M + 1) (on [r, r + k + 1] / (M + 1) where k draws
     equal it), and the chance is that quantile's, to lie within level / 2 of 1/2. If x and the draws are exchangeable
     the mean over x is the level exactly, for every M. A level above 1 - 2 / (M + 1) is finer than M draws: an x
-    beyond all of them still counts there in part, with 64 draws at .99 by two thirds.
+    beyond all of them still counts there in part.
 
     Args:
       x: (n, ...).
@@ -103,9 +122,9 @@ def coverage(x: np.ndarray, draws: np.ndarray, levels: tuple[float, ...] = LEVEL
 
 
 def curve(held: HeldOut, alpha: float) -> Curve:
-    """The reliability curve of BC's draws with alpha times the noise. Entries weigh alike, whoever's they are."""
+    """The reliability curve of BC's draws with alpha times the noise."""
     by_step = _by_step(held, alpha)
-    return Curve(stats.clustered_mean(by_step, held.trajectory), _excess(by_step, held.trajectory))
+    return Curve(_mean(by_step, held), _excess(by_step, held))
 
 
 def choose(held: HeldOut, most: float) -> Choice:
@@ -120,7 +139,7 @@ def choose(held: HeldOut, most: float) -> Choice:
     if not most > 0:
         raise ValueError(f'most={most}: must be positive')
     grid = most * _GRID
-    excess = [_excess(_by_step(held, alpha), held.trajectory) for alpha in grid]
+    excess = [_excess(_by_step(held, alpha), held) for alpha in grid]
     value, *ends = (np.array(part) for part in zip(*excess, strict=True))  # (41,) each
     high, low = (_crossing(grid, end) for end in ends)
     if value[0] >= 0:
@@ -131,7 +150,7 @@ def choose(held: HeldOut, most: float) -> Choice:
     below, above = grid[first - 1], grid[first]
     for _ in range(_HALVINGS):
         middle = (below + above) / 2
-        enough = _excess(_by_step(held, middle), held.trajectory).value >= 0
+        enough = _excess(_by_step(held, middle), held).value >= 0
         below, above = (below, middle) if enough else (middle, above)
     return Choice(float(above), low, high, 'inside')
 
@@ -158,10 +177,17 @@ def of_rms(target: float, rms: float) -> float:
 
 
 def _by_step(held: HeldOut, alpha: float) -> np.ndarray:
-    """Coverage (n, levels), the mean over a step's entries."""
+    """Coverage (n, levels), the weighted mean over a step's entries; of a step that weighs nothing 0."""
     found = coverage(held.chunks, held.base + np.float32(alpha) * held.noise)
-    return found.mean(axis=tuple(range(1, held.chunks.ndim)))
+    entries = tuple(range(1, held.chunks.ndim))
+    total = held.weights.sum(axis=entries)
+    return (found * held.weights[..., None]).sum(axis=entries) / np.where(total > 0, total, 1)[:, None]
 
 
-def _excess(by_step: np.ndarray, trajectory: np.ndarray) -> stats.Interval:
-    return stats.Interval(*map(float, stats.clustered_mean((by_step - np.array(LEVELS)).mean(axis=1), trajectory)))
+def _mean(by_step: np.ndarray, held: HeldOut) -> stats.Interval:
+    by_entry = held.weights.sum(axis=tuple(range(1, held.weights.ndim)))
+    return stats.clustered_mean(by_step, held.trajectory, weights=by_entry)
+
+
+def _excess(by_step: np.ndarray, held: HeldOut) -> stats.Interval:
+    return stats.Interval(*map(float, _mean((by_step - np.array(LEVELS)).mean(axis=1), held)))

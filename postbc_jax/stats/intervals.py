@@ -48,28 +48,40 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def clustered_mean(values: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
+def clustered_mean(
+    values: ArrayLike, cluster: ArrayLike, level: float = 0.95, weights: ArrayLike | None = None
+) -> Interval:
     """Mean over n rows that depend on each other within a cluster, as the steps of a trajectory do; arrays (...,).
 
     Student's t with one degree less than clusters, on the cluster-robust variance k/(k-1) sum_c (sum_c - n_c mean)^2 /
     n^2 of k clusters; one cluster has no interval. A bootstrap of 5 clusters covers about 83% where this covers 95%.
+    With weights sum_c, n_c and n are sums of w v and of w: the mean is a ratio estimator.
 
     Args:
       values: (n, ...).
       cluster: (n,), whose row it is.
       level: confidence level.
+      weights: (n,), none negative; None weighs all alike.
 
     Raises:
-      ValueError: values are not finite, or clusters are not one a row.
+      ValueError: values or weights are not finite, clusters or weights are not one a row, or weights sum to 0.
     """
     values, (names, index) = finite('clustered_mean', values), np.unique(np.asarray(cluster), return_inverse=True)
     if index.shape != values.shape[:1]:
         raise ValueError(f'clustered_mean: {len(values)} rows, {index.size} clusters; give every row its cluster')
-    n, k, mean = len(values), len(names), values.mean(axis=0)
+    weights = np.ones(len(values)) if weights is None else finite('clustered_mean', weights)
+    if weights.shape != index.shape or weights.min() < 0 or not weights.sum() > 0:
+        raise ValueError(
+            f'clustered_mean: weights {weights.shape} for {len(values)} rows, from {weights.min():g}; give one of at '
+            'least 0 a row, not all 0'
+        )
+    weights = weights.reshape(-1, *(1,) * (values.ndim - 1))
+    n, k = weights.sum(), len(names)
+    mean = (weights * values).sum(axis=0) / n
     if k == 1:
         return Interval(mean, *(np.full_like(mean, np.nan),) * 2)
     apart = np.zeros((k, *values.shape[1:]))
-    np.add.at(apart, index, values - mean)
+    np.add.at(apart, index, weights * (values - mean))
     half = scipy_stats.t.ppf(0.5 + level / 2, k - 1) * np.sqrt(k / (k - 1) * np.square(apart).sum(axis=0)) / n
     return Interval(mean, mean - half, mean + half)
 

@@ -135,7 +135,7 @@ def test_every_arm_of_a_setting_has_a_curve(calibrated):
         ('post_bc', 'auto', auto, 0.0): 'sound',
     }
     for row in found.values():
-        assert len(row['coverage']) == len(row['levels']) == len(row['coverage_low']) == 11
+        assert len(row['coverage']) == len(row['levels']) == len(row['coverage_low']) == 10
         assert row['excess'] == pytest.approx(np.mean(row['coverage']) - np.mean(row['levels']))
 
 

@@ -15,9 +15,8 @@ RNG = np.random.default_rng
 def held_out(rng, n, error, spread, noise):
     """Held-out actions at distance N(0, error^2) from BC's centre, BC's draws and the noise with those deviations."""
     normal = lambda scale, *shape: (scale * rng.normal(size=shape)).astype(np.float32)  # noqa: E731
-    return HeldOut(
-        normal(error, n, 1, 1), normal(spread, n, DRAWS, 1, 1), normal(noise, n, DRAWS, 1, 1), np.arange(n) // 4
-    )
+    base, noise = normal(spread, n, DRAWS, 1, 1), normal(noise, n, DRAWS, 1, 1)
+    return HeldOut(normal(error, n, 1, 1), base, noise, calibration.weights(base, noise), np.arange(n) // 4)
 
 
 def test_coverage_of_ranks_worked_by_hand():
@@ -64,8 +63,12 @@ def test_a_curve_is_the_closed_form_of_a_gaussian():
 
 
 def test_verdicts_follow_the_interval():
+    """The alpha that is right is refused at one of twenty sets of trajectories."""
+    sets = [held_out(RNG(seed), 400, 0.2, 0.0, 0.1) for seed in range(100, 140)]
+    verdicts = np.array([[calibration.curve(held, alpha).verdict for alpha in (1.0, 2.0, 4.0)] for held in sets])
+    assert set(verdicts[:, 0]) == {'too narrow'} and set(verdicts[:, 2]) == {'too broad'}
+    assert np.mean(verdicts[:, 1] == 'sound') >= 0.85
     held = held_out(RNG(3), 800, 0.2, 0.0, 0.1)
-    assert [calibration.curve(held, alpha).verdict for alpha in (1.0, 2.0, 4.0)] == ['too narrow', 'sound', 'too broad']
     one = held._replace(trajectory=np.zeros(800))  # one trajectory has no interval: nothing is refused
     assert calibration.curve(one, 4.0).verdict == 'sound' and np.isnan(calibration.curve(one, 4.0).excess.low)
     assert np.isnan(calibration.choose(one, 8.0).high)
@@ -82,6 +85,28 @@ def test_no_noise_is_enough_where_bc_errs_for_another_reason():
     assert choice.alpha == 4.0 and choice.found == 'most' and choice.low == choice.high == 4.0
     with pytest.raises(ValueError, match='most=0: must be positive'):
         calibration.choose(held_out(RNG(5), 4, 1.0, 0.0, 0.01), most=0)
+
+
+def test_weights_are_the_noises_share_of_the_variance():
+    base, noise = np.zeros((1, 4, 1, 3)), np.zeros((1, 4, 1, 3))
+    base[0, :, 0, 0], noise[0, :, 0, 0] = [-1, 1, -1, 1], [-3, 3, 3, -3]  # 9 of 10
+    noise[0, :, 0, 1] = [-1, 1, -1, 1]  # all of it; and 0 of 0
+    np.testing.assert_allclose(calibration.weights(base, noise), [[[0.9, 1.0, 0.0]]])
+    np.testing.assert_array_equal(calibration.weights(base, 0 * noise), np.ones((1, 1, 3)))
+
+
+def test_an_action_that_the_noise_does_not_reach_has_no_say():
+    """Beside the dimension whose alpha is 2.5, one in which BC is far too broad and the noise next to nothing."""
+    alone = held_out(RNG(9), 2000, 0.25, 0.0, 0.1)
+    broad = held_out(RNG(10), 2000, 0.1, 1.0, 0.01)
+    both = HeldOut(
+        *(np.concatenate([one, other], axis=-1) for one, other in zip(alone[:4], broad[:4], strict=True)),
+        alone.trajectory,
+    )
+    expected, found = (calibration.choose(held, most=8.0) for held in (alone, both))
+    np.testing.assert_allclose(found[:3], expected[:3], rtol=0.01)
+    alike = both._replace(weights=np.ones_like(both.weights))
+    assert calibration.choose(alike, most=8.0).alpha < 1  # what a mean of both would choose
 
 
 def test_coverage_grows_with_alpha():
@@ -118,7 +143,8 @@ def test_a_linear_ensemble_of_its_own_demonstrations_is_calibrated_at_one():
         base = (fit @ actions[:8])[:, None] + std * rng.normal(size=(40, DRAWS))
         noise = np.einsum('nmk,nk->nm', rng.normal(size=(40, DRAWS, members)), residuals)
         parts.append((actions[8:, None, None], base[..., None, None], noise[..., None, None], np.full(40, seed)))
-    choice = calibration.choose(HeldOut(*map(np.concatenate, zip(*parts, strict=True))), most=4.0)
+    chunks, base, noise, trajectory = map(np.concatenate, zip(*parts, strict=True))
+    choice = calibration.choose(HeldOut(chunks, base, noise, calibration.weights(base, noise), trajectory), most=4.0)
     assert abs(choice.alpha - 1) < 0.3 and choice.low < 1 < choice.high and choice.high - choice.low < 0.8, choice
 
 

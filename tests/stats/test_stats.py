@@ -226,7 +226,17 @@ def test_a_clustered_mean_by_hand():
     half = scipy_stats.t.ppf(0.975, 1) * np.sqrt(2 * 8) / 3
     np.testing.assert_allclose(found, (2, 2 - half, 2 + half))
     assert np.isnan(stats.clustered_mean([0.0, 2.0], [5, 5])[1:]).all()
+    for weights in ([1, 1], [1, -1, 1], [0, 0, 0]):
+        with pytest.raises(ValueError, match='for 3 rows, from -?[01]; give one of at least 0 a row, not all 0'):
+            stats.clustered_mean(np.zeros(3), [0, 1, 2], weights=weights)
     with pytest.raises(ValueError, match='clustered_mean: 3 rows, 2 clusters; give every row its cluster'):
         stats.clustered_mean(np.zeros(3), [0, 1])
     with pytest.raises(ValueError, match='1 of 2 values not finite'):
         stats.clustered_mean([np.nan, 0.0], [0, 1])
+
+
+def test_a_row_of_weight_two_is_two_rows():
+    values = np.random.default_rng(2).normal(size=(5, 3))
+    found = stats.clustered_mean(values, [0, 0, 1, 2, 2], weights=[1, 2, 1, 0, 3])
+    rows = [0, 1, 1, 2, 4, 4, 4]
+    np.testing.assert_allclose(found, stats.clustered_mean(values[rows], np.array([0, 0, 0, 1, 2, 2, 2])))
