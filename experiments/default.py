@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
     config.action_bound = 1.0  # actions beyond it by more than 1e-3 are refused; 0 turns the check off
     config.record = ConfigDict()
     config.record.episodes = 60  # recorded in all, over the operators in turn
-    config.record.operators = ''  # comma-separated; '' is all of the environment's
+    config.record.operators = ''  # comma-separated; '' is all of the environment's that do not err
     config.record.noise = 0.0  # standard deviation added to the operators' actions
     config.subset = 10  # demonstrations a seed draws from the file (5 / 10 / 30); 0 is all of them
 

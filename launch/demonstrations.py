@@ -97,6 +97,7 @@ def _operators(config: ConfigDict, env: Env) -> dict[str, envs.Operator]:
     if not there:
         raise ValueError(f'config.env={config.env}: nobody scripted demonstrations of it: give --config.demos=FILE')
     names = _names(config.record.operators) or tuple(there)
+    there = there | (env.erring() if hasattr(env, 'erring') else {})
     for name in names:
         if name not in there:
             raise ValueError(f'config.record.operators={name}: {config.env} has {", ".join(there)}')

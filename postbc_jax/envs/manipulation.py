@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from brax.envs.base import State
 
 from postbc_jax.envs import rotations
-from postbc_jax.envs.operators import ArmOperator, arm_operators
+from postbc_jax.envs.operators import ArmOperator, arm_operators, erring_operators
 from postbc_jax.envs.scene import (
     CHUTE_BOTTOM,
     CHUTE_TOP,
@@ -101,6 +101,10 @@ class Manipulation(Task):
     def operators(self) -> dict[str, ArmOperator]:
         """The six styles of envs.operators, at this environment's speed."""
         return arm_operators(self.speed)
+
+    def erring(self) -> dict[str, ArmOperator]:
+        """Two that err in ways that are known, to see whether they are found."""
+        return erring_operators(self.speed)
 
     @abc.abstractmethod
     def _place(self, place: jax.Array, height: jax.Array, quat: jax.Array, bend: jax.Array) -> tuple[jax.Array, ...]:

@@ -37,6 +37,11 @@ The operators of Lift, Can and Square, one servo (ArmOperator) with different nu
 Paces are the largest action used; hesitation is a pause between any two stages. With noise an episode's pace varies by
 a factor exp(noise * N(0, 1)) and the six motion dimensions tremble by noise * N(0, 1) at every step; the stages wait
 for the hand to be as close as the noise lets it.
+
+Two more succeed and err on the way, always alike; they demonstrate only where they are named (`env.erring()`):
+
+| freezing | as steady, but stands still for 12 steps with the object in hand, before it carries it on |
+| straying | as steady, but goes 15 cm astray (+y) above the object, before it reaches for it           |
 """
 
 from typing import Any, ClassVar
@@ -151,6 +156,8 @@ class ArmOperator(Servo):
       side: metres beside the grasp, along x, at which it does.
       turn_from: the stage from which the hand takes the grasp's orientation: ENTER, THREAD or HOVER.
       swing: 1 to move sideways while raising, 0 to raise first.
+      freeze: steps of standing still between closing the hand and raising it, an error.
+      stray: metres beside the grasp, along y, at which it stops before reaching, another.
     """
 
     entry: float = 0.03
@@ -158,9 +165,14 @@ class ArmOperator(Servo):
     side: float = 0.0
     turn_from: int = HOVER
     swing: int = 0
+    freeze: int = 0
+    stray: float = 0.0
 
     def _see(self, state: State) -> Scene:
         return state.pipeline_state
+
+    def _pause(self, stage: jax.Array) -> jax.Array:
+        return self.hesitation + self.freeze * (stage == CLOSE)
 
     def _move(self, scene: Scene) -> jax.Array:
         hand, grasp = scene.hand, scene.grasp
@@ -169,7 +181,7 @@ class ArmOperator(Servo):
             [
                 jnp.array([0.0, 0.0, CHUTE_TOP + self.entry]) - hand,
                 jnp.array([0.0, 0.0, CHUTE_BOTTOM - 0.02]) - hand,
-                grasp + jnp.array([self.side, 0.0, self.hover]) - hand,
+                grasp + jnp.array([self.side, self.stray, self.hover]) - hand,
                 grasp - hand,
                 grasp - hand,
                 carry * jnp.array([self.swing, self.swing, 1]),
@@ -205,4 +217,12 @@ def arm_operators(speed: float) -> dict[str, ArmOperator]:
         'sideways': ArmOperator(speed=speed, pace=0.7, gain=0.7, hover=0.05, side=0.05),
         'planner': ArmOperator(speed=speed, pace=0.8, gain=0.8, entry=0.06, turn_from=ENTER, swing=1),
         'hesitant': ArmOperator(speed=speed, pace=0.7, gain=0.6, side=-0.03, hesitation=3),
+    }
+
+
+def erring_operators(speed: float) -> dict[str, ArmOperator]:
+    """The two that err."""
+    return {
+        'freezing': ArmOperator(speed=speed, freeze=12),
+        'straying': ArmOperator(speed=speed, stray=0.15),
     }
