@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from launch import config as settings
+from launch import monitoring
 
 _AT_LEAST_1 = (
     'seeds',
@@ -52,3 +53,4 @@ def check(config: ConfigDict) -> None:
         settings.chunks(config, 'value_dice')
         settings.value_dice(config, settings.policy(config, obs_size=1, action_size=1))
     settings.algorithms(config)
+    monitoring.check(config)

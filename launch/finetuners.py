@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 from brax.envs.base import Env
 from flax import struct
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from postbc_jax.finetune import critics
+from postbc_jax.finetune import controls, critics
+from postbc_jax.finetune.controls import Controls
 from postbc_jax.finetune.decisions import Decisions
 from postbc_jax.finetune.decoding import decode
 from postbc_jax.finetune.dppo import DPPOConfig, dppo
@@ -21,7 +23,7 @@ from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
 from postbc_jax.finetune.iql import IQLConfig, iql
 from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
-from postbc_jax.finetune.steer import steer
+from postbc_jax.finetune.steer import limited, steer
 from postbc_jax.finetune.transitions import Transitions
 from postbc_jax.policies import Policy
 from postbc_jax.types import Params, Trainer
@@ -35,11 +37,13 @@ class Start:
       policy: pretrained, frozen.
       offline: transitions of its demonstrations; None where none are wanted.
       critics: fitted beforehand, {'q', 'v'}; None where critics begin at random.
+      controls: of the chunk that is run; None where nothing changes between chunks.
     """
 
     policy: Policy
     offline: Transitions | None = None
     critics: Params | None = None
+    controls: Controls | None = None
 
 
 class Finetuner(NamedTuple):
@@ -108,7 +112,7 @@ def _dsrl_na(config: ConfigDict):
     return of_algorithm, lambda env, warm: dsrl_na(
         steered(env),
         of_algorithm,
-        lambda start, obs, noise: decode(start.policy, obs, noise),
+        lambda start, obs, noise: decode(start.policy, obs, limited(noise, _limit(config, start))),
         **_off_policy(of_algorithm, warm),
     )
 
@@ -176,7 +180,13 @@ def _fields(config: ConfigDict, name: str, leave_out: tuple[str, ...] = ()) -> d
 
 
 def _steered(config: ConfigDict) -> Callable[[Env], Callable[[Start], Env]]:
-    return lambda env: lambda start: steer(env, start.policy, config.finetune.bound)
+    return lambda env: lambda start: steer(env, start.policy, config.finetune.bound, _limit(config, start))
+
+
+def _limit(config: ConfigDict, start: Start) -> jax.Array | None:
+    """Of the noise that is played, within the bound; None where it is the bound."""
+    asked = controls.of(start)
+    return None if asked is None else config.finetune.bound * asked.bound
 
 
 def _decisions(env: Env) -> Callable[[Start], Env]:

@@ -21,6 +21,7 @@ from postbc_jax import atomic, checkpoint, loop, metrics
 PURPOSES = (
     *('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert'),
     'calibration',
+    'monitor',
 )
 
 

@@ -81,7 +81,7 @@ def _open(name: str, old: Any, new: Any, begun: set[str]) -> bool:
         return new > old
     if name == 'finetune.algorithm':
         return begun <= {algorithm.strip() for algorithm in new.split(',')}
-    return section in set(settings.ALGORITHMS) - begun or (section == 'finetune' and not begun)
+    return section in set(settings.ALGORITHMS) - begun or (section in ('finetune', 'monitor') and not begun)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -1,0 +1,130 @@
+"""The monitor of a finetuning run: measures every learner after every chunk, writes what it saw, does what was asked.
+
+Between finetuning, whose hook it is a part of, and postbc_jax.envelope.monitor, which judges.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from launch import config as settings
+from launch.finetuners import Finetuner
+from launch.point import Point
+from postbc_jax import parallel
+from postbc_jax.envelope import monitor
+from postbc_jax.envelope.monitor import SHOWN, Measured, Memory, Scales, Verdict
+from postbc_jax.envelope.monitor_config import STATES, MonitorConfig
+from postbc_jax.envelope.probe import probe
+from postbc_jax.finetune import controlled
+from postbc_jax.finetune.controlled import Controlled
+
+FILE = 'monitor'
+_PROBE = ('on', 'episodes', 'states', 'draws')  # settings that are not the state machine's
+Watch = Callable[[int, Controlled, np.ndarray], tuple[Controlled, list[dict]]]
+
+
+def watches(config: ConfigDict, finetuner: Finetuner) -> bool:
+    """Whether its run is watched: best_of_n learns nothing that could drift."""
+    return config.monitor.on and finetuner.meta['algorithm'] != 'best_of_n'
+
+
+def monitor_config(config: ConfigDict) -> MonitorConfig:
+    """The settings of the state machine.
+
+    Raises:
+      ValueError: a value that cannot be; names it as the config does.
+    """
+    with settings.named(config, 'monitor'):
+        return MonitorConfig(**settings.fields(config.monitor, leave_out=_PROBE))
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses settings that nothing can be watched with.
+
+    Raises:
+      ValueError: names the setting.
+    """
+    monitor_config(config)
+    for name, least in (('episodes', 1), ('states', 1), ('draws', 2)):
+        if config.monitor[name] < least:
+            raise ValueError(f'config.monitor.{name}={config.monitor[name]}: must be at least {least}')
+
+
+def watch(point: Point, trainer: Any, everyone: Any, start: Any, envelope: Any | None) -> Watch:
+    """What finetuning asks after every chunk: (chunk, state, env_steps (L,)) -> (state, rows).
+
+    Args:
+      point: the point.
+      trainer: of the population, controlled.
+      everyone: finetuning's Population.
+      start: what its trainer calls data.
+      envelope: (padded L, ...) on the mesh; None where none was fitted.
+    """
+    config, mesh, found = point.config.monitor, everyone.mesh, monitor_config(point.config)
+    learner = P(parallel.LEARNER)
+
+    def measure(policy: Any, pretrained: Any, envelope: Any | None, key: jax.Array) -> Measured:
+        exploring = policy.replace(stochastic=True)
+        asked = config.episodes, config.states, config.draws
+        return probe(point.env, policy, exploring, pretrained, envelope, key, *asked)
+
+    def judge(state: Controlled, measured: Measured) -> tuple[Controlled, Memory, Verdict]:
+        memory, verdict = monitor.observe(found, state.notes[FILE], measured, config.episodes)
+        state = controlled.roll_back(controlled.keep(state, verdict.best), verdict.roll_back)
+        state = state.replace(notes=state.notes | {FILE: memory})
+        return state.replace(controls=with_scales(state.controls, memory.scales)), memory, verdict
+
+    measured_by = parallel.pmap(measure, mesh, (learner, learner, learner, learner), learner)
+    judged_by = parallel.pmap(judge, mesh, (trainer.state_spec, learner), (trainer.state_spec, learner, learner), (0,))
+    seeds = [row['seed'] for row in everyone.rows]
+    keys = parallel.learner_keys(point.key('monitor'), seeds, mesh)
+
+    def after_chunk(chunk: int, state: Controlled, env_steps: np.ndarray) -> tuple[Controlled, list[dict]]:
+        policies = trainer.policy(state, start)
+        measured = measured_by(policies, start.policy, envelope, keys)
+        state, memory, verdict = judged_by(state, measured)
+        seen = parallel.gather((measured, memory, verdict), len(everyone.rows))
+        rows = [
+            point.columns(**row, env_steps=int(steps)) | _row(*jax.tree.map(lambda x, i=i: x[i], seen))
+            for i, (row, steps) in enumerate(zip(everyone.rows, env_steps, strict=True))
+        ]
+        return state, rows
+
+    return after_chunk
+
+
+def with_scales(controls: Any, scales: Scales) -> Any:
+    """Controls with what the monitor's responses have made of them."""
+    return controls.replace(
+        bound=scales.bound,
+        learning_rate=scales.learning_rate,
+        target_entropy=scales.target_entropy,
+        entropy_cost=scales.entropy_cost,
+    )
+
+
+def _row(measured: Measured, memory: Memory, verdict: Verdict) -> dict[str, Any]:
+    """What is written of one learner and chunk; what could not be measured is null."""
+    did = {
+        'bound tightened': verdict.tightened,
+        'bound widened': verdict.widened,
+        'learning rate lowered': verdict.slowed,
+        'entropy raised': verdict.explored,
+        f'rolled back to chunk {memory.best_chunk}': verdict.roll_back,
+        'stopped': verdict.stop,
+    }
+    return {
+        'state': STATES[memory.state],
+        'evidence': STATES[verdict.evidence],
+        'shown': [name for name, there in zip(SHOWN, verdict.shown, strict=True) if there],
+        'did': [name for name, there in did.items() if there],
+        **measured._asdict(),
+        'improvement': verdict.improvement,
+        'best': memory.best,
+        'best_chunk': memory.best_chunk,
+        **{name: getattr(memory.scales, name) for name in ('bound', 'learning_rate', 'target_entropy', 'entropy_cost')},
+    }
