@@ -84,7 +84,8 @@ def _finetune(
 
     watch = None
     if monitoring.watches(config, finetuner):
-        watch = monitoring.watch(point, stage.trainer, everyone, start, None)
+        envelope = monitoring.envelope_of(point, everyone)
+        watch = monitoring.watch(point, stage.trainer, everyone, start, envelope)
 
     def evaluated(chunk: int, state, steps: np.ndarray) -> list[dict]:
         if chunk == 0 and not finetuner.from_itself:  # the actor's mode is another policy than what it begins with

@@ -12,10 +12,12 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from launch import config as settings
+from launch import envelopes
 from launch.finetuners import Finetuner
 from launch.point import Point
-from postbc_jax import parallel
+from postbc_jax import checkpoint, parallel
 from postbc_jax.envelope import monitor
+from postbc_jax.envelope.envelope import Envelope
 from postbc_jax.envelope.monitor import SHOWN, Measured, Memory, Scales, Verdict
 from postbc_jax.envelope.monitor_config import STATES, MonitorConfig
 from postbc_jax.envelope.probe import probe
@@ -54,7 +56,18 @@ def check(config: ConfigDict) -> None:
             raise ValueError(f'config.monitor.{name}={config.monitor[name]}: must be at least {least}')
 
 
-def watch(point: Point, trainer: Any, everyone: Any, start: Any, envelope: Any | None) -> Watch:
+def envelope_of(point: Point, everyone: Any) -> Envelope | None:
+    """Every learner's, of its seed, (padded L, ...) on the mesh; None where the point has fitted none."""
+    folder = point.directory / 'policies' / envelopes.NAME
+    if not folder.is_dir():
+        return None
+    stack, labels = checkpoint.load_policies(folder, Envelope)
+    row_of = {label['seed']: row for row, label in enumerate(labels)}
+    rows = np.array([row_of[row['seed']] for row in everyone.rows])
+    return parallel.shard(stack, everyone.mesh, P(parallel.LEARNER), rows)
+
+
+def watch(point: Point, trainer: Any, everyone: Any, start: Any, envelope: Envelope | None) -> Watch:
     """What finetuning asks after every chunk: (chunk, state, env_steps (L,)) -> (state, rows).
 
     Args:

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State
 
 from postbc_jax import parallel
+from postbc_jax.envelope.envelope import Envelope, moments
 from postbc_jax.envelope.monitor import Measured
 from postbc_jax.envs.rollout import Acting, chunked, play_all, start_and_play
-from postbc_jax.policies import Policy, build
+from postbc_jax.policies import Policy
 
 FLOOR = 0.01  # of the reference's spread, normalised: a policy without any is far from nothing
 
@@ -23,7 +24,7 @@ def probe(
     policy: Acting,
     exploring: Acting,
     pretrained: Policy,
-    envelope: Any | None,
+    envelope: Envelope | None,
     key: jax.Array,
     episodes: int,
     states: int,
@@ -36,8 +37,8 @@ def probe(
       policy: played, as it would be deployed.
       exploring: the same policy as it is played while it learns.
       pretrained: what it began as.
-      envelope: with `guide` and `inside` of normalised observations and chunks (see Envelope); None where none was
-        fitted: 'outside' is then NaN, and the reference's spread is the pretrained policy's.
+      envelope: of the demonstrations; None where none was fitted: 'outside' is then NaN, and the reference's spread is
+        the pretrained policy's.
       key: typed; equal keys are the same episodes.
       episodes, states: over all devices, which the data axis must divide; decisions are drawn with replacement.
       draws: chunks drawn of each policy at each state, at least 2.
@@ -68,7 +69,7 @@ def probe(
     def at(key: jax.Array, obs: jax.Array) -> dict[str, jax.Array]:
         mean, variance, outside = drawn(exploring, jax.random.fold_in(key, 0), obs)
         before, variance_before, _ = drawn(pretrained, jax.random.fold_in(key, 1), obs)
-        reference = variance_before if envelope is None else _variance(envelope.guide, normaliser.obs(obs))
+        reference = variance_before if envelope is None else jnp.square(moments(envelope.guide, normaliser.obs(obs))[1])
         # The squared difference of two means over draws is too large by the variances of these means.
         moved = jnp.square(mean - before) - (variance + variance_before) / draws
         sums = {'variance': variance, 'reference': jnp.maximum(reference, FLOOR**2), 'moved': moved}
@@ -84,7 +85,7 @@ def probe(
     )
 
 
-def _outside(envelope: Any | None, obs: jax.Array, chunks: jax.Array, extras: Any) -> jax.Array:
+def _outside(envelope: Envelope | None, obs: jax.Array, chunks: jax.Array, extras: Any) -> jax.Array:
     """Share of the chunks (D, T, A) that the envelope does not hold; where a guard has already put them inside, of
     those that it found outside."""
     if 'guard' in extras:
@@ -92,10 +93,3 @@ def _outside(envelope: Any | None, obs: jax.Array, chunks: jax.Array, extras: An
     if envelope is None:
         return jnp.float32(jnp.nan)
     return 1 - jax.vmap(envelope.inside, in_axes=(None, 0))(obs, chunks).astype(jnp.float32).mean()
-
-
-def _variance(guide: Policy, obs: jax.Array) -> jax.Array:
-    """(T, A), of a Gaussian policy at obs (O,)."""
-    family = build(guide.config)
-    _, std = family.transition(guide.params, obs, jnp.zeros(family.noise_shape), 0)
-    return jnp.square(std)

@@ -22,6 +22,9 @@ class Identity:
     def unnormalise_action(self, chunk):
         return chunk
 
+    def action_scale(self):
+        return jnp.ones(1)
+
 
 @struct.dataclass
 class Plain:
