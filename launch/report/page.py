@@ -7,7 +7,7 @@ import html
 import json
 from collections.abc import Sequence
 
-from launch.report import figures, prose, tables, words
+from launch.report import figures, prose, tables, watched, words
 from launch.report.arms import styles
 from launch.report.figures import Picture
 from launch.report.read import Point
@@ -111,6 +111,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
         figure(pictures, 'calibration', prose.CALIBRATION, tables.calibration(section)),
         figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
+        figure(pictures, 'watched', prose.WATCHED, _watched(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']
     by_region = ''.join(
@@ -140,6 +141,13 @@ def figure(pictures: dict[str, Picture], name: str, caption: str, table: str) ->
     text = f'<figcaption>{_text(caption)}</figcaption>' if caption else ''
     folded = f'<details><summary>Numbers</summary>{table}</details>' if table else ''
     return f'<figure>{pictures[name].svg}{text}{folded}</figure>'
+
+
+def _watched(section: Section) -> str:
+    """The monitor's numbers, and what it did."""
+    header, rows = watched.numbers(section.watched, section.arms)
+    said = ''.join(f'<li>{line}</li>' for line in watched.events(section.watched, section.arms))
+    return tables.table(header, [[_text(cell) for cell in row] for row in rows]) + (f'<ul>{said}</ul>' if said else '')
 
 
 def _pair(pictures: dict[str, Picture], section: Section) -> str:
