@@ -1,5 +1,5 @@
-"""The behavioural envelope: which behaviour the demonstrations support, and what a policy does about it.
+"""The behavioural envelope: what the demonstrations' posterior supports, and what is done about what it does not.
 
-Beside finetuning and evaluation, below the launchers: describes the demonstrations by the posterior, finds those that
-look like errors, says what to record next. Everything for one learner, on arrays.
+Beside finetune and evaluate, above policies: describes demonstrations, finds those that look like errors and says what
+to record next; fitted to demonstrations, it is read wherever a policy plays. For one learner, on arrays.
 """
