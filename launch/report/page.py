@@ -121,7 +121,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
     return ''.join(
         [
             f'<section>{heading}',
-            _verdict(section),
+            sentences(words.verdict(section)),
             _legend(section),
             f'<div class="panels">{"".join(panels)}</div>',
             '<h3>All arms</h3>',
@@ -157,9 +157,10 @@ def _pair(pictures: dict[str, Picture], section: Section) -> str:
     return f'<div class="pair">{shown}{f"<div>{speed}</div>" if speed else ""}</div>' if shown or speed else ''
 
 
-def _verdict(section: Section) -> str:
+def sentences(said: Sequence[words.Sentence]) -> str:
+    """A list of sentences, each with the mark of its tone; '' without any."""
     items = ''
-    for tone, short, text in words.verdict(section):
+    for tone, short, text in said:
         mark = f'<span class="mark" role="img" aria-label="{_TONE[tone]}">{_MARK[tone]}</span>'
         items += f'<li class="{tone}">{mark}<div><b>{_text(short)}</b> {_text(text)}</div></li>'
     return f'<ul class="verdict">{items}</ul>' if items else ''

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from launch.export import KINDS
+from launch.kinds import KINDS
 from launch.report import make_report
 from postbc_jax import checkpoint
 from tests.launch.tiny_runs import finish, rows
