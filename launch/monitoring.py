@@ -25,7 +25,7 @@ from postbc_jax.finetune import controlled
 from postbc_jax.finetune.controlled import Controlled
 
 FILE = 'monitor'
-_PROBE = ('on', 'episodes', 'states', 'draws')  # settings that are not the state machine's
+_PROBE = ('on', 'envelope', 'episodes', 'states', 'draws')  # settings that are not the state machine's
 Watch = Callable[[int, Controlled, np.ndarray], tuple[Controlled, list[dict]]]
 
 

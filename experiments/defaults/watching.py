@@ -12,6 +12,7 @@ def add(config: ConfigDict) -> ConfigDict:
     config.monitor = ConfigDict(
         {
             'on': False,
+            'envelope': True,  # fits one where no guard has; else nothing is outside, and spread is against the pretrained
             'episodes': 128,  # of its own, which nothing else reports and which are not counted as environment steps
             'states': 256,  # of those that it comes through, at which chunks are drawn ...
             'draws': 16,  # ... so many each, of the policy as it explores and as it was pretrained
@@ -34,6 +35,19 @@ def add(config: ConfigDict) -> ConfigDict:
             'target_entropy_step': 0.5,  # nats a decision: dsrl_sac, dsrl_na
             'entropy_cost_step': 0.003,  # dsrl_ppo, dppo, ppo
             'roll_backs': 3,  # after so many, 'stop' stops
+        }
+    )
+
+    # The same episodes under other dynamics, sensors and delays, in every combination: launch.scenarios, and during
+    # finetuning, into scenarios.jsonl.
+    config.scenarios = ConfigDict(
+        {
+            'every': 0,  # chunks, while finetuning; 0 is never
+            'episodes': 64,  # of every learner in every scenario; launch.scenarios has its own
+            'gains': (0.7, 1.0, 1.3),  # factors of every action
+            'biases': (0.0, 0.05),  # added to every action, shares of half the demonstrated range
+            'noises': (0.0, 0.05, 0.2),  # added to every observation, shares of half the demonstrated range
+            'delays': (0, 1, 3),  # environment steps
         }
     )
     return config

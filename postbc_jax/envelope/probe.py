@@ -14,7 +14,7 @@ from postbc_jax import parallel
 from postbc_jax.envelope.envelope import Envelope, moments
 from postbc_jax.envelope.monitor import Measured
 from postbc_jax.envs.rollout import Acting, chunked, play_all, start_and_play
-from postbc_jax.policies import Policy
+from postbc_jax.policies import FLAGS, Policy
 
 FLOOR = 0.01  # of the reference's spread, normalised: a policy without any is far from nothing
 
@@ -87,9 +87,9 @@ def probe(
 
 def _outside(envelope: Envelope | None, obs: jax.Array, chunks: jax.Array, extras: Any) -> jax.Array:
     """Share of the chunks (D, T, A) that the envelope does not hold; where a guard has already put them inside, of
-    those that it found outside."""
+    those that it found outside, or at a strange state."""
     if 'guard' in extras:
-        return extras['guard']['outside'].astype(jnp.float32).mean()
+        return jnp.maximum(*(extras['guard'][name] for name in FLAGS)).mean()
     if envelope is None:
         return jnp.float32(jnp.nan)
     return 1 - jax.vmap(envelope.inside, in_axes=(None, 0))(obs, chunks).astype(jnp.float32).mean()

@@ -41,7 +41,7 @@ class Steer(Decisions):
     def step(self, state: State, action: jax.Array) -> State:
         """action: noise (T*A,)."""
         noise = limited(jnp.clip(action, -self.bound, self.bound), self.limit).reshape(self.shape)
-        return super().step(state, self.policy.decode_normalised(state.obs, noise).ravel())
+        return self.play(state, *self.policy.decide(state.obs, noise))
 
 
 def limited(noise: jax.Array, limit: jax.Array | None) -> jax.Array:
@@ -68,7 +68,8 @@ class SteeredPolicy:
     limit: jax.Array | None = None
 
     def __call__(self, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (T, A)})."""
+        """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (T, A)} and what
+        is said of the chunk)."""
         normalised = self.policy.normaliser.obs(obs)
         if self.stochastic:
             normal = jax.random.normal(key, (self.actor_config.noise_size,))
@@ -76,4 +77,5 @@ class SteeredPolicy:
         else:
             noise = actor.mode(self.actor_config, self.params, normalised)
         noise = limited(noise, self.limit).reshape(self.policy.config.chunk, self.policy.config.action_size)
-        return self.policy.decode(obs, noise), {'noise': noise}
+        chunk, said = self.policy.decide(normalised, noise)
+        return self.policy.normaliser.unnormalise_action(chunk), {'noise': noise, **said}

@@ -43,6 +43,9 @@ class Plain:
 
     decode_normalised = decode
 
+    def decide(self, obs, noise):
+        return self.decode(obs, noise), {}
+
 
 class Centre(Env):
     """One step, one action: success is |action| < .5."""
