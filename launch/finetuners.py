@@ -13,6 +13,8 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from launch import config as settings
+from launch import curricula
+from postbc_jax.envelope.curriculum import NearStarts
 from postbc_jax.finetune import controls, critics
 from postbc_jax.finetune.controls import Controls
 from postbc_jax.finetune.decisions import Decisions
@@ -38,12 +40,14 @@ class Start:
       offline: transitions of its demonstrations; None where none are wanted.
       critics: fitted beforehand, {'q', 'v'}; None where critics begin at random.
       controls: of the chunk that is run; None where nothing changes between chunks.
+      starts: raw keys (n, 2) of ordered start states; None where episodes begin anywhere.
     """
 
     policy: Policy
     offline: Transitions | None = None
     critics: Params | None = None
     controls: Controls | None = None
+    starts: jax.Array | None = None
 
 
 class Finetuner(NamedTuple):
@@ -144,6 +148,7 @@ def check(config: ConfigDict, horizon: int, stage: str = '') -> None:
     Raises:
       ValueError: names the setting, its value and what it may be.
     """
+    curricula.check(config, stage)
     family, said = config.policy.family, f'config.finetune.algorithm={config.finetune.algorithm!r}'
     for name in settings.algorithms(config):
         found = finetuner(config, name)
@@ -180,7 +185,8 @@ def _fields(config: ConfigDict, name: str, leave_out: tuple[str, ...] = ()) -> d
 
 
 def _steered(config: ConfigDict) -> Callable[[Env], Callable[[Start], Env]]:
-    return lambda env: lambda start: steer(env, start.policy, config.finetune.bound, _limit(config, start))
+    bound = config.finetune.bound
+    return lambda env: lambda start: _begun(steer(env, start.policy, bound, _limit(config, start)), start)
 
 
 def _limit(config: ConfigDict, start: Start) -> jax.Array | None:
@@ -190,7 +196,12 @@ def _limit(config: ConfigDict, start: Start) -> jax.Array | None:
 
 
 def _decisions(env: Env) -> Callable[[Start], Env]:
-    return lambda start: Decisions(env, start.policy)
+    return lambda start: _begun(Decisions(env, start.policy), start)
+
+
+def _begun(env: Env, start: Start) -> Env:
+    """The environment with its episodes begun where the learner's curriculum has come to."""
+    return env if start.starts is None else NearStarts(env, start.starts, start.controls.starts)
 
 
 def _value(start: Start) -> Params:

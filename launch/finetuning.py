@@ -11,14 +11,13 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from launch import config as settings
-from launch import finetuners, monitoring, offline
+from launch import curricula, finetuners, offline, watching
 from launch.demonstrations import Learning
 from launch.evaluation import evaluator, result_rows, success
 from launch.finetuners import Finetuner, Start
 from launch.point import Point
 from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
 from postbc_jax.envelope.guard import unguarded
-from postbc_jax.envelope.monitor import begin
 from postbc_jax.finetune.controlled import controlled
 from postbc_jax.finetune.iql import IQLData, iql
 from postbc_jax.policies import Policy
@@ -83,10 +82,7 @@ def _finetune(
     start = begin_with(point, finetuner, everyone, learning, critics)
     rows, rollouts = everyone.rows, evaluator(point, stage.mesh)
 
-    watch = None
-    if monitoring.watches(config, finetuner):
-        envelope = monitoring.envelope_of(point, everyone)
-        watch = monitoring.watch(point, stage.trainer, everyone, start, envelope)
+    watch = watching.watch(point, finetuner, stage.trainer, everyone, start)
 
     def evaluated(chunk: int, state, steps: np.ndarray) -> list[dict]:
         if chunk == 0 and not finetuner.from_itself:  # the actor's mode is another policy than what it begins with
@@ -95,17 +91,16 @@ def _finetune(
         return result_rows(point, rollouts(stage.trainer.policy(state, start), everyone.test_keys), columns)
 
     def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> loop.After:
-        steps, seen = values['env_steps'] + spent if chunk else np.zeros(len(rows)), {}
-        if watch:  # before the evaluation, which is of what the next chunk begins with and what is saved
-            state, seen[monitoring.FILE] = watch(chunk, state, steps)
+        steps = values['env_steps'] + spent if chunk else np.zeros(len(rows))
+        state, seen = watch(chunk, state, values, steps)  # first: evaluated is what the next chunk begins with
         return loop.After(evaluated(chunk, state, steps), state, seen)
 
-    with contextlib.ExitStack() as files:
+    with contextlib.ExitStack() as opened:
         results, *others = (
-            files.enter_context(contextlib.closing(metrics.JsonLines(point.directory / f'{name}.jsonl')))
-            for name in ('results', *[monitoring.FILE] * bool(watch))
+            opened.enter_context(contextlib.closing(metrics.JsonLines(point.directory / f'{name}.jsonl')))
+            for name in ('results', *watching.files(config, finetuner))
         )
-        named = dict(zip([monitoring.FILE], others, strict=False))
+        named = dict(zip(watching.files(config, finetuner), others, strict=True))
         outcome = point.run(stage, everyone.keys, start, results=results, others=named, after_chunk=after_chunk)
     finetuned = stage.trainer.policy(outcome.state, start)
     checkpoint.save_policy(point.directory / 'policies' / algorithm, unguarded(finetuned), rows, point.about())
@@ -127,9 +122,10 @@ def prepare(point: Point, finetuner: Finetuner, labels: list[dict], policies: Po
     warm = warms(point, finetuner)
     trainer = finetuner.trainer(point.env, warm)
     meta = finetuner.meta | ({'warm_start': config.warm_start.to_dict()} if warm else {})
-    if monitoring.watches(config, finetuner):
-        trainer = controlled(trainer, lambda: {monitoring.FILE: begin(monitoring.monitor_config(config))})
-        meta |= {'monitor': config.monitor.to_dict()}
+    notes = watching.notes(config, finetuner)
+    if notes:
+        trainer = controlled(trainer, lambda: {name: begin() for name, begin in notes.items()})
+        meta |= {name: config[name].to_dict() for name in notes}
     everyone = _population(point, algorithm, labels, policies, [*trainer.rows, config.evaluate.episodes])
     stage = loop.Stage(
         name=algorithm,
@@ -174,7 +170,8 @@ def begin_with(
         known = offline.of_learners(
             point, learning, everyone.rows, policies, finetuner.config, finetuner.critic_action, mesh
         )
-    return Start(policies, known, critics)
+    near = curricula.FILE in watching.notes(point.config, finetuner)
+    return Start(policies, known, critics, starts=curricula.starts(point, learning, everyone) if near else None)
 
 
 def _warm_start(

@@ -13,12 +13,11 @@ from ml_collections import ConfigDict
 
 from launch import config as settings
 from launch import envelopes
-from launch.finetuners import Finetuner
 from launch.point import Point
 from postbc_jax import checkpoint, parallel
 from postbc_jax.envelope import monitor
 from postbc_jax.envelope.envelope import Envelope
-from postbc_jax.envelope.monitor import SHOWN, Measured, Memory, Scales, Verdict
+from postbc_jax.envelope.monitor import SHOWN, Measured, Memory, Verdict
 from postbc_jax.envelope.monitor_config import STATES, MonitorConfig
 from postbc_jax.envelope.probe import probe
 from postbc_jax.finetune import controlled
@@ -26,12 +25,7 @@ from postbc_jax.finetune.controlled import Controlled
 
 FILE = 'monitor'
 _PROBE = ('on', 'envelope', 'episodes', 'states', 'draws')  # settings that are not the state machine's
-Watch = Callable[[int, Controlled, np.ndarray], tuple[Controlled, list[dict]]]
-
-
-def watches(config: ConfigDict, finetuner: Finetuner) -> bool:
-    """Whether its run is watched: best_of_n learns nothing that could drift."""
-    return config.monitor.on and finetuner.meta['algorithm'] != 'best_of_n'
+Watch = Callable[[int, Controlled, dict[str, np.ndarray]], tuple[Controlled, list[dict]]]
 
 
 def monitor_config(config: ConfigDict) -> MonitorConfig:
@@ -68,7 +62,7 @@ def envelope_of(point: Point, everyone: Any) -> Envelope | None:
 
 
 def watch(point: Point, trainer: Any, everyone: Any, start: Any, envelope: Envelope | None) -> Watch:
-    """What finetuning asks after every chunk: (chunk, state, env_steps (L,)) -> (state, rows).
+    """(chunk, state, metrics) -> (state with the notes of the chunk, rows); a roll-back is done, the rest is noted.
 
     Args:
       point: the point.
@@ -88,36 +82,23 @@ def watch(point: Point, trainer: Any, everyone: Any, start: Any, envelope: Envel
     def judge(state: Controlled, measured: Measured) -> tuple[Controlled, Memory, Verdict]:
         memory, verdict = monitor.observe(found, state.notes[FILE], measured, config.episodes)
         state = controlled.roll_back(controlled.keep(state, verdict.best), verdict.roll_back)
-        state = state.replace(notes=state.notes | {FILE: memory})
-        return state.replace(controls=with_scales(state.controls, memory.scales)), memory, verdict
+        return state.replace(notes=state.notes | {FILE: memory}), memory, verdict
 
     measured_by = parallel.pmap(measure, mesh, (learner, learner, learner, learner), learner)
     judged_by = parallel.pmap(judge, mesh, (trainer.state_spec, learner), (trainer.state_spec, learner, learner), (0,))
     seeds = [row['seed'] for row in everyone.rows]
     keys = parallel.learner_keys(point.key('monitor'), seeds, mesh)
 
-    def after_chunk(chunk: int, state: Controlled, env_steps: np.ndarray) -> tuple[Controlled, list[dict]]:
+    def after_chunk(chunk: int, state: Controlled, values: dict[str, np.ndarray]) -> tuple[Controlled, list[dict]]:
+        del chunk, values
         policies = trainer.policy(state, start)
         measured = measured_by(policies, start.policy, envelope, keys)
         state, memory, verdict = judged_by(state, measured)
         seen = parallel.gather((measured, memory, verdict), len(everyone.rows))
-        rows = [
-            point.columns(**row, env_steps=int(steps)) | _row(*jax.tree.map(lambda x, i=i: x[i], seen))
-            for i, (row, steps) in enumerate(zip(everyone.rows, env_steps, strict=True))
-        ]
+        rows = [_row(*jax.tree.map(lambda x, i=i: x[i], seen)) for i in range(len(everyone.rows))]
         return state, rows
 
     return after_chunk
-
-
-def with_scales(controls: Any, scales: Scales) -> Any:
-    """Controls with what the monitor's responses have made of them."""
-    return controls.replace(
-        bound=scales.bound,
-        learning_rate=scales.learning_rate,
-        target_entropy=scales.target_entropy,
-        entropy_cost=scales.entropy_cost,
-    )
 
 
 def _row(measured: Measured, memory: Memory, verdict: Verdict) -> dict[str, Any]:

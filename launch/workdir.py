@@ -20,6 +20,7 @@ from launch import config as settings
 from postbc_jax import atomic
 
 _FREE = ('save_every', 'tensorboard', 'fold_sweep', 'allow_other_env', 'env_settings.workers', 'env_settings.timeout')
+_OF_ALL = ('finetune', 'monitor', 'curriculum', 'scenarios')  # of every finetuner
 _RECORDING = ('seed', 'env', 'env_settings', 'record')
 
 
@@ -83,7 +84,7 @@ def _open(name: str, old: Any, new: Any, begun: set[str]) -> bool:
         return new > old
     if name == 'finetune.algorithm':
         return begun <= {algorithm.strip() for algorithm in new.split(',')}
-    return section in set(settings.ALGORITHMS) - begun or (section in ('finetune', 'monitor') and not begun)
+    return section in set(settings.ALGORITHMS) - begun or (section in _OF_ALL and not begun)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

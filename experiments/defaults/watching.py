@@ -12,7 +12,7 @@ def add(config: ConfigDict) -> ConfigDict:
     config.monitor = ConfigDict(
         {
             'on': False,
-            'envelope': True,  # fits one where no guard has; else nothing is outside, and spread is against the pretrained
+            'envelope': True,  # fits one where no guard has; without, spread is against the pretrained policy's
             'episodes': 128,  # of its own, which nothing else reports and which are not counted as environment steps
             'states': 256,  # of those that it comes through, at which chunks are drawn ...
             'draws': 16,  # ... so many each, of the policy as it explores and as it was pretrained
@@ -35,6 +35,19 @@ def add(config: ConfigDict) -> ConfigDict:
             'target_entropy_step': 0.5,  # nats a decision: dsrl_sac, dsrl_na
             'entropy_cost_step': 0.003,  # dsrl_ppo, dppo, ppo
             'roll_backs': 3,  # after so many, 'stop' stops
+        }
+    )
+
+    # Finetuning that begins near the demonstrations and widens as it succeeds: a row a learner and chunk in
+    # curriculum.jsonl. Not of best_of_n.
+    config.curriculum = ConfigDict(
+        {
+            'on': False,
+            'starts': (0.25, 0.5, 1.0),  # of each stage, the share of start states, those nearest to demonstrated ones
+            'bounds': (1.0, 0.85, 0.7),  # of each stage, the share of finetune.bound that is played; not of dppo, ppo
+            'success': 0.5,  # of a stage's training episodes ...
+            'hold': 2,  # ... in so many chunks in a row, after which the next begins
+            'pool': 512,  # start states that are ordered
         }
     )
 

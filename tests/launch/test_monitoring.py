@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import default
-from launch import monitoring
+from launch import monitoring, watching
 from launch.finetuners import Start
 from launch.point import Point
 from postbc_jax import loop, metrics, parallel
@@ -49,12 +49,13 @@ def watched(directory, stop=None, **responses):
     start = Start(Plain(jnp.zeros(LEARNERS), jnp.ones(LEARNERS)))
     stage = loop.Stage('dsrl_ppo', trainer, mesh, rows, CHUNKS, 1, directory / 'checkpoints' / 'dsrl_ppo')
     everyone = types.SimpleNamespace(mesh=mesh, rows=rows)
-    watch = monitoring.watch(point, stage.trainer, everyone, start, None)
+    finetuner = types.SimpleNamespace(meta={'algorithm': 'dsrl_ppo'})
+    watch = watching.watch(point, finetuner, stage.trainer, everyone, start)
 
     def after_chunk(chunk, state, values):
         steps = values['env_steps'] if chunk else np.zeros(LEARNERS)
-        state, seen = watch(chunk, state, steps)
-        return loop.After([{'env_steps': int(n)} for n in steps], state, {monitoring.FILE: seen})
+        state, seen = watch(chunk, state, values, steps)
+        return loop.After([{'env_steps': int(n)} for n in steps], state, seen)
 
     with contextlib.ExitStack() as files:
         names = ('metrics', 'results', monitoring.FILE)
