@@ -4,6 +4,7 @@ Between the policies of launch.pipeline and everything that plays them. Policies
 whoever loads them puts on again: launch.export does.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from launch.demonstrations import Learning
 from launch.point import Point
 from postbc_jax import checkpoint
 from postbc_jax.envelope.envelope import Envelope
-from postbc_jax.envelope.guard import guard
+from postbc_jax.envelope.guard import GuardedPolicy, guard
 from postbc_jax.policies import Policy
 
 FILE = 'guard.json'
@@ -64,7 +65,7 @@ def guarded(point: Point, learning: Learning | None, labels: Sequence[dict], pol
         point.progress.say('fitted, for the monitor alone')
         return policies
     behind = put_on(folder, labels, policies, config.guard.mode, config.guard.safe)
-    radius = behind.envelope.radius.mean()
+    radius = held(behind).envelope.radius.mean()
     point.progress.say(f'{config.guard.mode}, {config.guard.rate:g} of good decisions flagged; radius {radius:.2f}')
     return behind
 
@@ -98,14 +99,27 @@ def put_on(folder: Path, labels: Sequence[dict], policies: Any, mode: str, safe:
         behind = guard(policies, envelope, mode, known)
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from None
-    bare = behind
-    while not isinstance(bare.policy, Policy):
-        bare = bare.policy
     for name in ('obs_low', 'obs_high', 'action_low', 'action_high'):
-        ours, theirs = (np.asarray(getattr(one.normaliser, name)) for one in (bare.policy, envelope.guide))
+        ours, theirs = (np.asarray(getattr(one.normaliser, name)) for one in (held(behind), envelope.guide))
         if not np.allclose(ours, theirs):
             raise ValueError(f'{source}: normaliser.{name} is not that of the policies: fit it to their demonstrations')
     return behind
+
+
+def held(policy: Any) -> GuardedPolicy:
+    """The GuardedPolicy that a guarded policy is, or holds."""
+    return policy if isinstance(policy, GuardedPolicy) else held(policy.policy)
+
+
+def said(policy: Any) -> dict[str, Any]:
+    """What is said of one guarded policy's envelope beside its exported file: radius and familiar of each context."""
+    envelope = held(policy).envelope
+    names = envelope.contexts.names
+    bounds = {name: np.asarray(getattr(envelope, name)).tolist() for name in ('radius', 'familiar')}
+    return {
+        'contexts': dataclasses.asdict(envelope.contexts)['given'],
+        **{name: dict(zip(names, values, strict=True)) for name, values in bounds.items()},
+    }
 
 
 def _receive(point: Point) -> None:
