@@ -12,15 +12,10 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from launch import errors, guarding
+from launch.kinds import KINDS
 from postbc_jax import checkpoint
 from postbc_jax.envelope.guard import MODES
 from postbc_jax.export import export
-from postbc_jax.finetune.best_of_n import BestOfNPolicy
-from postbc_jax.finetune.dppo import ChainPolicy
-from postbc_jax.finetune.steer import SteeredPolicy
-from postbc_jax.policies import Policy
-
-KINDS = {kind.__name__: kind for kind in (Policy, SteeredPolicy, ChainPolicy, BestOfNPolicy)}
 
 _POLICY = flags.DEFINE_string('policy', None, 'a folder of policies: WORKDIR/policies/pretrained or .../dsrl_ppo')
 _LEARNER = flags.DEFINE_integer('learner', None, 'which of them, counted from 0; may be left out where there is one')
