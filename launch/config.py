@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from ml_collections import ConfigDict
 from launch import errors
 from launch.arms import RULES, Arm
 from postbc_jax import data, envs
+from postbc_jax.envelope.contexts import Contexts, resolve
+from postbc_jax.envelope.guide import MIN_STD, GuideConfig
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig
 from postbc_jax.pretrain import PretrainConfig
@@ -75,6 +77,23 @@ def arms(config: ConfigDict) -> list[Arm]:
 def calibrates(config: ConfigDict) -> bool:
     """Whether held-out demonstrations are asked how much noise they support."""
     return config.calibration.curve or any(one.alpha == 'auto' for one in each(config))
+
+
+def fits_envelope(config: ConfigDict) -> bool:
+    """Whether the envelope of the demonstrations is asked for, by the guard or by the monitor."""
+    return bool(config.guard.mode or (config.monitor.on and config.monitor.envelope))
+
+
+def contexts(config: ConfigDict, obs_keys: Sequence[tuple[str, int]]) -> Contexts:
+    """The contexts that config.contexts declares, of an observation of these keys.
+
+    Raises:
+      ValueError: one that cannot be.
+    """
+    try:
+        return resolve(config.contexts, obs_keys)
+    except ValueError as error:
+        raise ValueError(f'config.contexts: {error}') from None
 
 
 def load_sweep(path: str) -> list[dict[str, Any]]:
@@ -193,6 +212,13 @@ def value_dice(config: ConfigDict, policy: PolicyConfig) -> ValueDICEConfig:
             ema_decay=config.pretrain.ema_decay,
             **fields(config.value_dice, leave_out=('steps',)),
         )
+
+
+def guide(config: ConfigDict, obs_size: int, action_size: int) -> GuideConfig:
+    with named(config, 'guard', 'policy'):
+        shape = obs_size, action_size, config.policy.chunk, tuple(config.guard.hidden)
+        of_guide = PolicyConfig('gaussian', *shape, min_std=MIN_STD)
+        return GuideConfig(of_guide, **fields(config.guard, leave_out=('mode', 'rate', 'safe', 'hidden')))
 
 
 def chunks(config: ConfigDict, stage: str) -> int:

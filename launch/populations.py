@@ -18,6 +18,7 @@ from postbc_jax import loop, parallel
 from postbc_jax import pretrain as pretraining
 from postbc_jax.policies import Policy
 from postbc_jax.posterior import ensemble, noise
+from postbc_jax.posterior.ensemble import Predictor
 
 
 def fit_members(
@@ -29,14 +30,21 @@ def fit_members(
       point, learning, name, sources, members: as for `prepare_members`.
       at: the steps (M_g,) at which each source's are wanted. M is the most of them; one with fewer repeats its last.
     """
+    predictors = fit_predictors(point, learning, name, sources, members)
+    found = []
+    for index, steps in enumerate(padded(at)):  # one compiled program
+        own = jax.tree.map(lambda x, i=index: x[i], predictors)
+        found.append(np.asarray(noise.factors(own, learning.windows.obs[steps])))
+    return np.stack(found)
+
+
+def fit_predictors(point: Point, learning: Learning, name: str, sources: Sequence[dict], members: int) -> Predictor:
+    """Trains the ensembles of all sources as one population; the members are (G, K, ...), numpy. Arguments as for
+    `prepare_members`. A stage that has been trained is read from its checkpoint."""
     stage, keys, shared = prepare_members(point, learning, name, sources, members)
     outcome = point.run(stage, keys, shared)
     predictors = parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
-    found = []
-    for index, steps in enumerate(padded(at)):  # one compiled program
-        own = jax.tree.map(lambda x, i=index: x[i * members : (i + 1) * members], predictors)
-        found.append(np.asarray(noise.factors(own, learning.windows.obs[steps])))
-    return np.stack(found)
+    return jax.tree.map(lambda x: x.reshape(len(sources), members, *x.shape[1:]), predictors)
 
 
 def padded(steps: Sequence[np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ FLOORS = {
     **dict.fromkeys(('types', 'atomic', 'cores', 'simulators', 'sweep'), 1),
     **dict.fromkeys(('parallel', 'networks', 'losses', 'data', 'stats', 'metrics'), 2),
     **dict.fromkeys(('posterior', 'policies', 'envs'), 3),
-    **dict.fromkeys(('pretrain', 'value_dice', 'finetune', 'evaluate', 'checkpoint', 'export'), 4),
+    **dict.fromkeys(('pretrain', 'value_dice', 'finetune', 'evaluate', 'checkpoint', 'export', 'envelope'), 4),
     'loop': 5,
     'launch': 6,
 }

@@ -38,6 +38,10 @@ class Normaliser:
         """Observations (..., O) to [-1, 1] where the demonstrations were; beyond it outside them."""
         return (x - _centre(self.obs_low, self.obs_high)) / _scale(self.obs_low, self.obs_high, self.floor)
 
+    def unnormalise_obs(self, x: Array) -> jax.Array:
+        """Observations (..., O) from normalised units to the environment's."""
+        return _centre(self.obs_low, self.obs_high) + x * _scale(self.obs_low, self.obs_high, self.floor)
+
     def action(self, x: Array) -> jax.Array:
         """Actions (..., A) to [-1, 1]."""
         return (x - _centre(self.action_low, self.action_high)) / self.action_scale()

@@ -91,6 +91,17 @@ class Predictor:
         """obs (..., O) -> chunk (..., T, A)."""
         return _moments(self.config, self.shape, self.params, obs)[0]
 
+    def moments(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """obs (..., O) -> the chunk's mean and standard deviation (..., T, A), of the Gaussian head alone.
+
+        Raises:
+          ValueError: the head is another, which predicts no deviation.
+        """
+        mean, log_std = _moments(self.config, self.shape, self.params, obs)
+        if log_std is None:
+            raise ValueError(f'EnsembleConfig.head={self.config.head!r}: only a gaussian head predicts a deviation')
+        return mean, jnp.exp(log_std)
+
 
 @struct.dataclass
 class EnsembleState:

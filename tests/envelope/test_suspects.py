@@ -1,0 +1,119 @@
+"""Suspect demonstrations: every kind of error put into alike ones is found, with its reason, and nothing else."""
+
+import numpy as np
+import pytest
+
+from postbc_jax.envelope import suspects
+from postbc_jax.types import Demos
+
+STEPS = 20
+
+
+def episodes(number, seed=0):
+    """Smooth, slightly different demonstrations of one motion: a list of (obs (T, 2), actions (T, 1))."""
+    rng, time = np.random.default_rng(seed), np.linspace(0, 1, STEPS)
+    found = []
+    for _ in range(number):
+        phase = 0.02 * rng.normal()
+        obs = np.stack([2 * time - 1 + 0.02 * rng.normal(), np.sin(3 * time + phase)], axis=1)
+        actions = np.cos(3 * time + phase)[:, None] + 0.01 * rng.normal(size=(STEPS, 1))
+        found.append((obs, actions))
+    return found
+
+
+def measured(given, operators=(), rewarded=None):
+    """Measures with the true action as what is predicted, give or take .02."""
+    obs, actions = (np.concatenate(part) for part in zip(*given, strict=True))
+    lengths = [len(a) for _, a in given]
+    rewarded = range(len(given)) if rewarded is None else rewarded
+    rewards = [np.append(np.zeros(n - 1), float(i in rewarded)) for i, n in enumerate(lengths)]
+    demos = Demos(
+        obs=obs,
+        actions=actions,
+        rewards=np.concatenate(rewards),
+        dones=np.zeros(len(obs)),
+        episode=np.repeat(np.arange(len(given)), lengths),
+        names=tuple(f'demo_{i}' for i in range(len(given))),
+        operators=tuple(operators),
+    )
+    predicted = np.cos(3 * (obs[:, :1] + 1) / 2)
+    return suspects.measure(demos, obs, actions, predicted, np.full_like(actions, 0.05))
+
+
+def reasons(found):
+    return {one.demo: {reason.measure for reason in one.reasons} for one in found}
+
+
+def test_alike_demonstrations_are_not_suspected():
+    assert suspects.rank(measured(episodes(12))) == []
+
+
+def test_measures_by_hand():
+    obs = np.array([[0.0], [1.0], [1.0], [1.0], [3.0], [4.0]])
+    actions = np.array([[0.0], [1.0], [0.0], [0.5], [0.5], [0.5]])
+    demos = Demos(obs, actions, np.array([0, 0, 0, 1, 0, 0]), np.zeros(6), np.array([0, 0, 0, 0, 1, 1]), ('a', 'b'))
+    found = suspects.measure(demos, obs, actions, np.zeros((6, 1)), np.full((6, 1), 0.5))
+    np.testing.assert_allclose(found.actions, [np.sqrt((0 + 4 + 0 + 1) / 4), 1.0])
+    np.testing.assert_allclose(found.states, [(3 + 2 + 2 + 2) / 4, (2 + 3) / 2])
+    np.testing.assert_allclose(found.pauses, [2 / 3, 0])  # of three steps on, two move nowhere
+    np.testing.assert_allclose(found.jerk, [np.sqrt((4 + 2.25) / 2), 0])
+    assert found.success.tolist() == [1, 0] and found.length.tolist() == [4, 2]
+    assert found.twin.tolist() == [-1, -1] and found.worst.tolist() == [1, 0]
+
+
+def test_each_error_is_found_with_its_reason():
+    given, rng = episodes(14), np.random.default_rng(9)
+    given[1] = (given[1][0], given[1][1] + 0.4 * rng.normal(size=(STEPS, 1)))  # trembles
+    given[4] = tuple(np.insert(x, 10, np.repeat(x[10:11], 25, axis=0), axis=0) for x in given[4])  # stops
+    given[6] = (given[6][0] + [0.0, 3.0], given[6][1])  # goes elsewhere
+    given[9] = given[3]
+    found = suspects.rank(measured(given, rewarded=set(range(14)) - {11}))
+    said = reasons(found)
+    assert said.keys() == {1, 4, 6, 9, 11}
+    assert said[1] == {'actions', 'jerk'} and {'length', 'pauses'} <= said[4]
+    assert said[6] == {'states'} and said[9] == {'twin'} and said[11] == {'success'}
+    text = {one.demo: ' '.join(reason.sentence for reason in one.reasons) for one in found}
+    assert 'takes 45 steps, where all usually take 20' in text[4] and 'repeats demonstration 3' in text[9]
+    assert '93 % of the demonstrations' in text[11]
+    assert [one.demo for one in found[:2]] == [9, 11]  # beyond any number
+
+
+def test_an_operators_way_is_a_style_for_itself_and_named_as_a_whole():
+    given, who = episodes(20), ['ann', 'bo'] * 10
+    for i in range(1, 20, 2):  # bo takes twice as long
+        given[i] = tuple(np.repeat(x, 2, axis=0) for x in given[i])
+    found = measured(given, who)
+    assert not {'length', 'pauses'} & set().union(*reasons(suspects.rank(found, who)).values(), set())
+    named = suspects.by_operator(found, who, np.ones(20))
+    assert {'length', 'pauses'} <= reasons(named)['bo'] and 'ann' in reasons(named)  # who is right is not known
+    assert suspects.by_operator(measured(episodes(4)), ['ann'] * 4, np.ones(4)) == []
+
+
+def test_an_operator_who_fails_more_often_is_named():
+    who = ['ann'] * 6 + ['bo'] * 6
+    named = suspects.by_operator(measured(episodes(12), who, rewarded=set(range(9))), who, np.ones(12))
+    assert reasons(named) == {'bo': {'success'}} and '3 of 6 end without success' in named[0].reasons[0].sentence
+
+
+def test_no_rewards_at_all_say_nothing_about_success():
+    found = measured(episodes(6), rewarded=())
+    assert np.isnan(found.success).all() and suspects.rank(found) == []
+
+
+def test_robust_z_by_hand():
+    values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
+    np.testing.assert_allclose(suspects.robust_z(values), 0.6745 * (values - 3))
+    np.testing.assert_allclose(suspects.robust_z(np.array([0.0, 0, 0, 1])), [0, 0, 0, 1 / (1.2533 * 0.25)])
+    assert suspects.robust_z(np.array([5.0]), np.array([2.0, 2.0])).item() == np.inf
+    assert suspects.robust_z(np.array([2.0, 2.0])).tolist() == [0, 0]
+
+
+def test_a_single_demonstration_has_nobody_to_be_compared_with():
+    assert suspects.rank(measured(episodes(1))) == []
+
+
+@pytest.mark.parametrize('ratio', [1.2, 0.9])
+def test_a_difference_too_small_to_matter_is_not_said_however_rare(ratio):
+    given = episodes(12)
+    given[2] = tuple(x[: int(STEPS * ratio)] if ratio < 1 else np.concatenate([x, x[-4:]]) for x in given[2])
+    assert 'length' not in reasons(suspects.rank(measured(given))).get(2, set())
