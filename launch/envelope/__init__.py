@@ -83,7 +83,8 @@ def make_envelope(
     progress.say(found['verdict']['whole'] or found['reliability']['why_not'])
 
     progress.stage('guard')
-    found['guard'] = measure.guarded(subject, guarding.guard(point, subject), where)
+    suspected = [row['index'] for row in found['suspect_demos']]
+    found['guard'] = measure.guarded(subject, guarding.guard(point, subject), where, suspected)
     progress.say(f'{100 * found["guard"]["policy_flagged"]:.0f} % of the policy’s own decisions flagged')
 
     progress.stage('document')

@@ -192,8 +192,9 @@ def record(about: Subject, told: Told, before: np.ndarray | None) -> dict[str, A
     }
 
 
-def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]:
-    """The guard's bounds, and how often each kind of decision is flagged, by context and by region."""
+def guarded(about: Subject, found: Guarding, regions: Regions, suspected: Sequence[int]) -> dict[str, Any]:
+    """The guard's bounds, and how often each kind of decision is flagged, by context and by region; and the bounds that
+    there would be without the suspected demonstrations."""
     chunk, state = found.chunk > 1, found.state > 1
     either, played = chunk | state, (found.policy_chunk > 1).mean(axis=1)
     context = np.asarray(found.contexts(np.asarray(about.learning.demos.obs)))
@@ -206,6 +207,9 @@ def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]
         row |= {'entry': given and names[given.column], 'above': given and given.above, 'below': given and given.below}
         row |= {'alpha': given.alpha if given else 1.0, 'bound': given and given.bound}
         row |= {'flagged': _mean(either[held]), 'policy_flagged': _mean(played[asked])}
+        row['without_suspects'] = _without(
+            found, row, held & ~np.isin(about.learning.windows.episode[found.steps], suspected), asked
+        )
         shown.append(row)
     at, asked = regions.index[found.steps], regions.index[found.policy_steps]
     return {
@@ -219,6 +223,16 @@ def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]
         'demonstrators': {'chunk': found.chunk.tolist(), 'state': found.state.tolist()},
         'policy': {'chunk': found.policy_chunk[:, :8].ravel().tolist()},
     }
+
+
+def _without(found: Guarding, row: dict[str, Any], kept: np.ndarray, asked: np.ndarray) -> dict[str, Any] | None:
+    """A context's bounds by those of its held-out steps that are kept (n,), and the share of the policy's draws beyond
+    them at the states (m,) that were asked about; None where too few are left."""
+    if kept.sum() < 1 / row['rate']:
+        return None
+    chunk, state = (conformal.quantile(x[kept], row['rate'] / conformal.SHARES) for x in (found.chunk, found.state))
+    flagged = _mean((found.policy_chunk[asked] > chunk).ravel())
+    return {'radius': row['radius'] * chunk, 'familiar': row['familiar'] * state, 'policy_flagged': flagged}
 
 
 def states_of(file: Path, about: Subject, demos: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -249,12 +263,9 @@ def _curve(curve: Curve | None) -> dict[str, Any] | None:
     if curve is None:
         return None
     ends = (('', 'value'), ('_low', 'low'), ('_high', 'high'))
+    verdict = 'undecided' if np.isnan(curve.excess.low) else curve.verdict  # of one demonstration
     found = {f'coverage{end}': _finite(getattr(curve.coverage, name)) for end, name in ends}
-    return (
-        found
-        | {f'excess{end}': _finite(getattr(curve.excess, name)) for end, name in ends}
-        | {'verdict': curve.verdict}
-    )
+    return found | {f'excess{end}': _finite(getattr(curve.excess, name)) for end, name in ends} | {'verdict': verdict}
 
 
 def _finite(values: Any) -> Any:

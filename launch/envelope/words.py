@@ -59,8 +59,10 @@ MODES = {
     'safe': 'lets another, trusted policy decide',
 }
 _PARTS = ((0.15, 'the start'), (0.4, 'early'), (0.6, 'midway'), (0.88, 'late'), (1.01, 'the end'))
-_TONE = {'sound': 'up', 'too broad': 'warn', 'too narrow': 'warn'}
+_WIDENED = 1.3  # times by which suspects must widen the guard's bounds to be said to
+_TONE = {'sound': 'up', 'undecided': 'open', 'too broad': 'warn', 'too narrow': 'warn'}
 _MEANS = {
+    'undecided': 'From so few nothing can be concluded.',
     'sound': 'It varies about as much as the demonstrators do.',
     'too broad': 'It varies more than the demonstrators do: expect actions that nobody showed, where precision matters '
     'too. Less noise in training (a smaller alpha), or the guard, narrows it.',
@@ -136,14 +138,33 @@ def _errors(found: Mapping[str, Any]) -> list[Sentence]:
     sentences = []
     if suspects:
         named = ', '.join(row['demo'] for row in suspects[:8]) + (' and others' if len(suspects) > 8 else '')
-        count = f'{len(suspects)} demonstration{"s look" if len(suspects) > 1 else " looks"}'
-        sentences.append(Sentence('warn', f'{count} like an error.', f'{named}: reasons below.'))
+        short = '1 demonstration looks like an error.'
+        if len(suspects) > 1:
+            short = f'{len(suspects)} demonstrations look like errors.'
+        sentences.append(Sentence('warn', short, f'{named}: reasons below.{_widened(found)}'))
     else:
         sentences.append(Sentence('up', 'No demonstration looks like an error.', ''))
     if operators:
         named = ', '.join(row['operator'] for row in operators)
         sentences.append(Sentence('warn', f'Unlike the other operators as a whole: {named}.', 'Reasons below.'))
     return sentences
+
+
+def _widened(found: Mapping[str, Any]) -> str:
+    """What the suspects do to the guard's bounds, where that is much."""
+    wide = [row for row in found['guard']['contexts'] if row['without_suspects'] and _ratio(row) > _WIDENED]
+    if not wide:
+        return ''
+    worst = max(wide, key=_ratio)
+    return (
+        f' They make the guard {number(_ratio(worst), 1)} times as tolerant of actions (context {worst["context"]}): '
+        f'without them it would flag {percent(worst["without_suspects"]["policy_flagged"])} of this policy’s actions '
+        'there.'
+    )
+
+
+def _ratio(row: Mapping[str, Any]) -> float:
+    return row['radius'] / max(row['without_suspects']['radius'], 1e-12)
 
 
 def _next(found: Mapping[str, Any]) -> list[Sentence]:
@@ -207,7 +228,7 @@ def limits(found: Mapping[str, Any]) -> list[str]:
         f'It rests on {demos["demonstrations"]} demonstrations. Flag rates hold on average over demonstrations like '
         f'these; so few decisions support rates from {percent(supported, 1)} on, and each new one may differ more.',
         'It has seen only the observations that are in the file: no forces, no people, nothing behind the camera.',
-        f'Verdicts are 95 % intervals: of {len(regions)} regions one may be called wrong by chance alone.',
+        f'Verdicts are 95 % intervals: each of {len(regions)} regions has one chance in twenty of a wrong one.',
         'How variation is split between operators, within one and not known is a model’s answer, asked about '
         'demonstrations that its parts had not seen. Its error about rare states is larger than it says.',
         'What a further demonstration is worth assumes that it goes as the one that began there did, and that what is '

@@ -15,6 +15,7 @@ from postbc_jax.types import Demos
 
 SUSPECT = 3.5  # z beyond which a value is an outlier (Iglewicz and Hoaglin)
 OWN = 5  # demonstrations of an operator from which on it is compared with itself, so that a style is no error
+_MOST = 20_000  # states that others are compared with: evenly fewer of more
 _STILL = 0.05  # of the median way that the state makes in a step: less is standing still
 _SAME = 1e-3  # rms of normalised states and actions, below which two demonstrations are the same
 _LEAST = {'actions': 1.4, 'states': 1.5, 'length': 1.5, 'jerk': 1.5}  # ratios to the usual below which nothing is said
@@ -213,11 +214,13 @@ def _jerk(actions: np.ndarray) -> float:
 
 def _apart(obs: np.ndarray, of: list[np.ndarray]) -> np.ndarray:
     """Mean over a demonstration's states of the distance to the nearest of another's; nan of a single one."""
-    if len(of) < 2:
+    stride = -(-len(obs) // _MOST)
+    owner, seen = np.repeat(np.arange(len(of)), [len(steps) for steps in of])[::stride], obs[::stride]
+    if len(np.unique(owner)) < 2:
         return np.full(len(of), np.nan)
-    owner, found = np.repeat(np.arange(len(of)), [len(steps) for steps in of]), []
+    found = []
     for demo, steps in enumerate(of):
-        away = squared(obs[steps], obs)
+        away = squared(obs[steps], seen)
         away[:, owner == demo] = np.inf
         found.append(np.sqrt(away.min(axis=1)).mean())
     return np.array(found)
