@@ -1,8 +1,8 @@
 """`make bench`: every benchmark against its peer in one process, as a table and as JSON.
 
-`python -m benchmarks.run [--output=runs/bench/bench.json] [--only=ensembles,decode,off_policy,environments]`. A row is
-{name, unit, ours, peer, peer_name, ratio}; ratio is how many times better ours is. Ensemble rows also have gflops,
-matmul_gflops (the machine's rate in the same minutes) and matmul_share.
+`python -m benchmarks.run [--output=runs/bench/bench.json] [--only=ensembles,decode,guard,off_policy,environments]`. A
+row is {name, unit, ours, peer, peer_name, ratio}; ratio is how many times better ours is. Ensemble rows also have
+gflops, matmul_gflops (the machine's rate in the same minutes) and matmul_share.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from absl import app, flags, logging
 
 from postbc_jax import parallel
 
-SECTIONS = ('ensembles', 'decode', 'off_policy', 'environments')
+SECTIONS = ('ensembles', 'decode', 'guard', 'off_policy', 'environments')
 PEERS = {'ensembles': 'torch', 'decode': 'torch', 'off_policy': 'stable_baselines3'}
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/bench/bench.json', 'Where the rows are written.')

@@ -97,8 +97,8 @@ def split(point: Point, learning: Learning) -> Folds:
         trajectories = len(np.unique(episode[mask > 0]))
         if trajectories < 2:
             raise ValueError(
-                f'config.subset={config.subset}: calibration leaves demonstrations out, and seed {seed} has one: give '
-                "it 2 or more, or config.alpha=''"
+                f'config.subset={config.subset}: calibration leaves demonstrations out, as the guard does, and seed '
+                f'{seed} has one: give it 2 or more, or leave both out'
             )
         of_seed = jax.random.fold_in(point.key('calibration'), seed)
         count = min(config.calibration.folds, trajectories)
@@ -137,6 +137,7 @@ def _draw(point: Point, folds: Folds) -> Iterator[tuple[int, fold.Recipe, _Drawn
     factors = fit_members(
         point, folds.learning, NAMES[0], folds.labels, config.calibration.members, folds.steps
     )  # (G, H, R, T, A)
+    factors = scales.by_context(point, folds.learning, factors, folds.steps)
     population, labels = _bc(point, folds)
     stack = fit_policies(point, folds.learning, _no_factors(folds.learning), NAMES[1], population, labels)
     rows = [row for row, _ in population]

@@ -1,8 +1,11 @@
 """Which configs can be run: every check that needs no data, before anything is recorded, trained or written."""
 
+from collections.abc import Mapping
+
 from ml_collections import ConfigDict
 
 from launch import config as settings
+from postbc_jax.envelope.guard import MODES
 
 _AT_LEAST_1 = (
     'seeds',
@@ -42,8 +45,9 @@ def check(config: ConfigDict) -> None:
         )
     for stage in ('posterior', 'pretrain'):
         settings.chunks(config, stage)
-    if settings.calibrates(config) and config.subset == 1:
-        raise ValueError('config.subset=1: calibration leaves demonstrations out: give each seed at least 2')
+    if (settings.calibrates(config) or config.guard.mode) and config.subset == 1:
+        raise ValueError('config.subset=1: calibration and guard leave demonstrations out: give each seed at least 2')
+    _check_guard(config)
     if config.posterior.members == 1 and any(one.alpha == 'rms' for one in settings.each(config)):
         raise ValueError("config.posterior.members=1: has no spread of which config.alpha='rms' could be a part")
     settings.ensemble(config)
@@ -52,3 +56,20 @@ def check(config: ConfigDict) -> None:
         settings.chunks(config, 'value_dice')
         settings.value_dice(config, settings.policy(config, obs_size=1, action_size=1))
     settings.algorithms(config)
+
+
+def _check_guard(config: ConfigDict) -> None:
+    mode, rate = config.guard.mode, config.guard.rate
+    if mode not in ('', *MODES):
+        raise ValueError(f'config.guard.mode={mode!r}: choose one of {", ".join(MODES)}; or nothing for no guard')
+    if not 0 < rate < 1:
+        raise ValueError(f'config.guard.rate={rate}: must lie between 0 and 1')
+    settings.guide(config, obs_size=1, action_size=1)
+    if mode:
+        return
+    if config.guard.safe:
+        raise ValueError(f'config.guard.safe={config.guard.safe}: nothing plays it without config.guard.mode')
+    for spec in config.contexts:
+        for name in ('rate', 'bound'):
+            if isinstance(spec, Mapping) and spec.get(name) is not None:
+                raise ValueError(f'config.contexts: {name}={spec[name]}: the guard keeps it: give config.guard.mode')

@@ -10,9 +10,11 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from launch import config as settings
 from launch.arms import arm_of
 from launch.point import Point
 from postbc_jax import evaluate, metrics, parallel
+from postbc_jax.envelope.contexts import Contexts
 from postbc_jax.policies import Policy
 
 PASS_AT = (1, 4, 16, 64)
@@ -61,9 +63,9 @@ def evaluate_policies(point: Point, labels: list[dict], policies: Policy) -> lis
 
 def evaluator(point: Point, mesh: jax.sharding.Mesh) -> Callable[[Any, jax.Array], dict[str, jax.Array]]:
     """(policies (L, ...), keys (L,)) -> evaluate.rollouts of every policy, {name: (L, episodes)}."""
-    episodes = point.config.evaluate.episodes
+    episodes, contexts = point.config.evaluate.episodes, counted(point)
     return parallel.pmap(
-        lambda policy, key: evaluate.rollouts(point.env, policy, key, episodes),
+        lambda policy, key: evaluate.rollouts(point.env, policy, key, episodes, contexts),
         mesh,
         (P(parallel.LEARNER), P(parallel.LEARNER)),
         P(parallel.LEARNER, parallel.DATA),
@@ -72,11 +74,19 @@ def evaluator(point: Point, mesh: jax.sharding.Mesh) -> Callable[[Any, jax.Array
 
 def result_rows(point: Point, rollouts: dict[str, jax.Array], columns: Sequence[dict]) -> list[dict]:
     """A row of results for every learner: its columns, and its success rates from the evaluator's rollouts."""
-    rollouts = parallel.gather(rollouts, len(columns))
-    return [
-        row | evaluate.success_rates(success, region, point.env.regions)
-        for row, success, region in zip(columns, rollouts['success'], rollouts['region'], strict=True)
-    ]
+    rollouts, contexts = parallel.gather(rollouts, len(columns)), counted(point)
+    rows = []
+    for index, row in enumerate(columns):
+        own = {name: array[index] for name, array in rollouts.items()}
+        row = row | evaluate.success_rates(own['success'], own['region'], point.env.regions)
+        rows.append(row | evaluate.context_rates(own, contexts.names) if contexts else row)
+    return rows
+
+
+def counted(point: Point) -> Contexts | None:
+    """The contexts by which decisions are counted: where some are declared, or a guard plays."""
+    config = point.config
+    return settings.contexts(config, point.env.obs_keys) if config.contexts or config.guard.mode else None
 
 
 def success(rows: Sequence[dict]) -> str:

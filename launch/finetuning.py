@@ -17,6 +17,7 @@ from launch.evaluation import evaluator, result_rows, success
 from launch.finetuners import Finetuner, Start
 from launch.point import Point
 from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
+from postbc_jax.envelope.guard import unguarded
 from postbc_jax.finetune.iql import IQLData, iql
 from postbc_jax.policies import Policy
 
@@ -90,7 +91,7 @@ def _finetune(
     with contextlib.closing(metrics.JsonLines(point.directory / 'results.jsonl')) as results:
         outcome = point.run(stage, everyone.keys, start, results=results, after_chunk=after_chunk)
     finetuned = stage.trainer.policy(outcome.state, start)
-    checkpoint.save_policy(point.directory / 'policies' / algorithm, finetuned, rows, point.about())
+    checkpoint.save_policy(point.directory / 'policies' / algorithm, unguarded(finetuned), rows, point.about())
     if algorithm == 'best_of_n':
         _sweep_candidates(point, everyone, finetuned)
     written = metrics.read(point.directory / 'results.jsonl')

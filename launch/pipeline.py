@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from launch import calibration, fold, handover, populations, scales, value_dice
+from launch import calibration, fold, guarding, handover, populations, scales, value_dice
 from launch import config as settings
 from launch.demonstrations import Learning, demonstrations, prepare, sources
 from launch.evaluation import evaluate_policies
@@ -19,12 +19,13 @@ from postbc_jax import checkpoint
 from postbc_jax.policies import Policy
 from postbc_jax.posterior import noise
 
-PRETRAINED = 4  # stages before finetuning, calibration, where it is asked for, not among them
+PRETRAINED = 4  # stages before finetuning; calibration and envelope, where they are asked for, are not among them
 
 
 def stages(config: ConfigDict, stage: str) -> int:
     """How many a run with --stage=STAGE has: one for each finetuner; a hand-over stands for all up to the policies."""
     before = 2 if stage == 'finetune' or config.init_from else PRETRAINED + settings.calibrates(config)
+    before += bool(config.guard.mode)
     return before if stage == 'pretrain' else before + max(1, len(settings.algorithms(config)))
 
 
@@ -53,6 +54,7 @@ def run(point: Point, stage: str = '') -> None:
         factors = fit_posterior(point, learning)
         auto = calibration.calibrate(point, learning, factors) if settings.calibrates(point.config) else {}
         labels, policies = fit_policies(point, learning, factors, auto)
+    policies = guarding.guarded(point, learning, labels, policies)
     untouched = evaluate_policies(point, labels, policies)
     if stage != 'pretrain':
         finetune(point, learning, labels, policies, untouched)
@@ -63,12 +65,13 @@ def fit_posterior(point: Point, learning: Learning) -> np.ndarray:
     """Trains the S x K ensemble members as one population; returns factors (S, M, R, T, A) of their covariance.
 
     They are at the steps of each seed's own demonstrations, M the most that a seed has; a seed with fewer repeats its
-    last, which is never drawn.
+    last, which is never drawn. A context's alpha is in them.
     """
     point.progress.stage('posterior')
     factors = populations.fit_members(
         point, learning, 'posterior', sources(point), point.config.posterior.members, scales.steps_of(learning)
     )
+    factors = scales.by_context(point, learning, factors, scales.steps_of(learning))
     rms = [scales.trained(learning, noise.deviation(of_seed), seed)['rms'] for seed, of_seed in enumerate(factors)]
     members = point.config.posterior.members
     point.progress.say(f'{len(factors)} seeds x {members} members; std {np.mean(rms):.3f} in action units')

@@ -61,7 +61,8 @@ class Point:
         """What is saved with policies of what they read, for whoever takes them elsewhere."""
         about = {'env': self.config.env, 'obs_keys': [[name, size] for name, size in self.env.obs_keys]}
         settings = told_apart(self.config)
-        return about | ({'settings': settings} if settings else {})
+        guard = {'guard': {name: self.config.guard[name] for name in ('mode', 'rate', 'safe')}}
+        return about | ({'settings': settings} if settings else {}) | (guard if self.config.guard.mode else {})
 
     def run(self, stage: loop.Stage, keys: jax.Array, data: Any, **hooks: Any) -> loop.Outcome:
         """loop.run with the point's metrics file, bar, stop signal and save cadence."""

@@ -88,6 +88,7 @@ def prepare(config: ConfigDict, points: list[dict], index: int, stage: str) -> t
         )
     env = settings.environment(config)
     finetuners.check(config, env.horizon, stage)
+    settings.contexts(config, env.obs_keys)
     return config, env
 
 

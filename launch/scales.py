@@ -3,12 +3,15 @@
 Called by launch.pipeline around pretraining, which writes both to noise.json.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from launch import config as settings
+from launch import populations
 from launch.arms import Arm
 from launch.demonstrations import Learning
 from launch.point import Point
@@ -21,6 +24,15 @@ MOST_STATES = 512  # at which played noise is measured: with 16 draws each its r
 def steps_of(learning: Learning) -> list[np.ndarray]:
     """The steps (M_s,) of each seed's demonstrations."""
     return [np.flatnonzero(mask) for mask in learning.mask]
+
+
+def by_context(point: Point, learning: Learning, factors: np.ndarray, at: Sequence[np.ndarray]) -> np.ndarray:
+    """Factors (G, M, R, T, A) of the posterior at steps (M_g,), times the alpha of each step's context."""
+    if not point.config.contexts:
+        return factors
+    contexts = settings.contexts(point.config, point.env.obs_keys)
+    weight = contexts.alphas()[np.asarray(contexts(learning.demos.obs[populations.padded(at)]))]  # (G, M)
+    return factors * weight[..., None, None, None]
 
 
 def trained(learning: Learning, deviation: jax.Array, seed: int) -> dict[str, Any]:

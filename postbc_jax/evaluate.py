@@ -5,19 +5,22 @@ ONE learner and run inside parallel.pmap (out_specs P('learner', 'data')); `succ
 `pass_at_n` read their gathered results, one learner's at a time, on the host.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from brax.envs.base import Env
+from brax.envs.base import Env, State
 
 from postbc_jax import parallel, stats
 from postbc_jax.envs.rollout import Acting, chunked, play_all, start_and_play
+from postbc_jax.policies import FLAGS
 
 
-def rollouts(env: Env, policy: Acting, key: jax.Array, episodes: int) -> dict[str, jax.Array]:
+def rollouts(
+    env: Env, policy: Acting, key: jax.Array, episodes: int, contexts: Any | None = None
+) -> dict[str, jax.Array]:
     """Plays `episodes` episodes from independent starts.
 
     Starts, dynamics' noise and the policy's draws depend on the key and the episode's index alone: learners given the
@@ -28,17 +31,28 @@ def rollouts(env: Env, policy: Acting, key: jax.Array, episodes: int) -> dict[st
       policy: called at every decision, with a fresh key.
       key: typed.
       episodes: n over all devices; the data axis must divide it.
+      contexts: an envelope.contexts.Contexts, by whose C contexts decisions are counted; None counts none.
 
     Returns:
       This device's rows (n / devices,): 'success' float32 in {0, 1}; 'region' int32, of the start; 'steps' int32,
       environment steps played. An episode that has neither succeeded nor failed after ceil(horizon / T) decisions has
-      failed.
+      failed. With contexts also (n / devices, C): 'decisions', and of a guarded policy how many were 'outside' and
+      'strange'. See `context_rates`.
 
     Raises:
       ValueError: episodes < 1 or not divisible, or the policy's chunk does not fit the environment.
     """
     keys = parallel.row_keys(key, _local('episodes', episodes))
-    return play_all(chunked(env, policy), policy, *jax.vmap(start_and_play)(keys))[0]
+
+    def count(before: State, chunk: jax.Array, extras: Any, after: State) -> dict[str, jax.Array]:
+        del chunk, after
+        here = jax.nn.one_hot(contexts(before.obs), len(contexts.names)) * (before.done == 0)
+        said = extras.get('guard', {})
+        return {'decisions': here} | {name: here * said[name] for name in FLAGS if name in said}
+
+    watch = (count,) if contexts is not None else ()
+    played, counts = play_all(chunked(env, policy), policy, *jax.vmap(start_and_play)(keys), *watch)
+    return played | jax.tree.map(lambda x: x.sum(axis=1), counts) if contexts is not None else played
 
 
 def candidates(env: Env, policy: Any, key: jax.Array, episodes: int, numbers: Sequence[int]) -> dict[str, jax.Array]:
@@ -99,6 +113,33 @@ def success_rates(success: np.ndarray, region: np.ndarray, regions: Sequence[str
     success, region = np.asarray(success, float), np.asarray(region)
     by_region = {name: float(success[chosen].mean()) for name, chosen in _regions(region, regions)}
     return {'success_rate': float(success.mean()), 'episodes': len(success), 'regions': by_region}
+
+
+def context_rates(played: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, Any]:
+    """The columns of a results row by context, from what `rollouts` returned with contexts.
+
+    Returns:
+      contexts: {name: {'decisions', 'episodes': those with a decision there, 'success_rate': of these}}, those without
+      decisions left out; of a guarded policy 'outside' and 'strange' in each, the shares of its decisions, and in the
+      row as outside_share and strange_share over all of them.
+    """
+    success, decisions = np.asarray(played['success'], float), np.asarray(played['decisions'])
+    flags = {name: np.asarray(played[name]) for name in FLAGS if name in played}
+    found = {}
+    for index, name in enumerate(names):
+        there = decisions[:, index] > 0
+        if there.any():
+            total = float(decisions[:, index].sum())
+            shares = {flag: float(count[:, index].sum()) / total for flag, count in flags.items()}
+            found[name] = {
+                'decisions': int(total),
+                'episodes': int(there.sum()),
+                'success_rate': float(success[there].mean()),
+                **shares,
+            }
+    return {'contexts': found} | {
+        f'{flag}_share': float(count.sum() / decisions.sum()) for flag, count in flags.items()
+    }
 
 
 def candidate_rates(

@@ -120,6 +120,8 @@ def resolve(specs: Sequence[Mapping[str, Any]], obs_keys: Sequence[tuple[str, in
     sizes = dict(obs_keys)
     found = []
     for number, spec in enumerate(specs):
+        if not isinstance(spec, Mapping):
+            raise ValueError(f'context {number}: {spec!r:.80}: must be a mapping, such as {{"name": "a", "column": 0}}')
         spec = dict(spec)
         said = f'context {spec.get("name", number)!r}'
         if ('key' in spec) == ('column' in spec):

@@ -32,7 +32,8 @@ class BestOfNPolicy:
     candidates: int = struct.field(pytree_node=False)
 
     def __call__(self, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (T, A)})."""
+        """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (T, A)} and
+        what is said of the chunk)."""
         if self.candidates == 1:
             return self.policy(obs, key)
         more = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(1, self.candidates))
@@ -45,4 +46,4 @@ class BestOfNPolicy:
             return jnp.min(q)
 
         best = jnp.argmax(jax.vmap(value)(chunks, extras['noise']))
-        return chunks[best], {'noise': extras['noise'][best]}
+        return chunks[best], jax.tree.map(lambda x: x[best], extras)

@@ -88,7 +88,7 @@ class DPPOConfig(PPOConfig):
             levels = config.train_steps if config.family == 'diffusion' else self.denoising_steps
             possible = self.denoising_steps <= levels
             self._require('denoising_steps', possible, f'must be at most the {levels} noise levels of the policy')
-            policy = policy.replace(config=dataclasses.replace(config, inference_steps=self.denoising_steps))
+            policy = policy.with_steps(self.denoising_steps)
         family = build(policy.config)
         what = f'must be at most {family.transitions}, the steps of the {config.family} policy'
         self._require('finetuned_steps', self.finetuned_steps <= family.transitions, what)
@@ -114,11 +114,13 @@ class ChainPolicy:
 
     def __call__(self, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (n + 1, T, A)}),
-        the draws of the chain."""
+        the draws of the chain, and what is said of the chunk."""
         policy, family = self.policy, build(self.policy.config)
         normal = jax.random.normal(key, (family.transitions + 1, *family.noise_shape)).at[-1].set(0)
-        chunk, _ = chain.roll(family, policy.params, self.params, self.finetuned, policy.normaliser.obs(obs), normal)
-        return policy.normaliser.unnormalise_action(chunk), {'noise': normal}
+        obs = policy.normaliser.obs(obs)
+        chunk, _ = chain.roll(family, policy.params, self.params, self.finetuned, obs, normal)
+        chunk, said = policy.admit(obs, chunk)
+        return policy.normaliser.unnormalise_action(chunk), {'noise': normal, **said}
 
 
 def dppo(

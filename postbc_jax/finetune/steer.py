@@ -40,7 +40,7 @@ class Steer(Decisions):
     def step(self, state: State, action: jax.Array) -> State:
         """action: noise (T*A,)."""
         noise = jnp.clip(action, -self.bound, self.bound).reshape(self.shape)
-        return super().step(state, self.policy.decode_normalised(state.obs, noise).ravel())
+        return self.play(state, *self.policy.decide(state.obs, noise))
 
 
 @struct.dataclass
@@ -60,7 +60,8 @@ class SteeredPolicy:
     stochastic: bool = struct.field(pytree_node=False, default=False)
 
     def __call__(self, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (T, A)})."""
+        """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (T, A)} and what
+        is said of the chunk)."""
         normalised = self.policy.normaliser.obs(obs)
         if self.stochastic:
             normal = jax.random.normal(key, (self.actor_config.noise_size,))
@@ -68,4 +69,5 @@ class SteeredPolicy:
         else:
             noise = actor.mode(self.actor_config, self.params, normalised)
         noise = noise.reshape(self.policy.config.chunk, self.policy.config.action_size)
-        return self.policy.decode(obs, noise), {'noise': noise}
+        chunk, said = self.policy.decide(normalised, noise)
+        return self.policy.normaliser.unnormalise_action(chunk), {'noise': noise, **said}

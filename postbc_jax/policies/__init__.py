@@ -6,7 +6,7 @@ normaliser and the config, callable on an environment's own observations.
 
 from postbc_jax.policies.config import FAMILIES, PolicyConfig
 from postbc_jax.policies.family import build
-from postbc_jax.policies.policy import Policy
+from postbc_jax.policies.policy import FLAGS, Policy
 from postbc_jax.policies.spread import draws, spread
 
-__all__ = ['FAMILIES', 'Policy', 'PolicyConfig', 'build', 'draws', 'spread']
+__all__ = ['FAMILIES', 'FLAGS', 'Policy', 'PolicyConfig', 'build', 'draws', 'spread']

@@ -14,21 +14,22 @@ CHUNK, ACTIONS, OBS = 3, 2, 2
 NONE = Contexts()
 
 
-def normaliser() -> Normaliser:
+def normaliser(obs: int = OBS, actions: int = ACTIONS) -> Normaliser:
     """Observations are halved, and less 1 in their second entry; actions as they are."""
-    low, high = np.array([-2, -1], np.float32), np.array([2, 3], np.float32)
-    return Normaliser(low, high, -np.ones(ACTIONS, np.float32), np.ones(ACTIONS, np.float32))
+    centre = np.zeros(obs, np.float32)
+    centre[1] = 1
+    return Normaliser(centre - 2, centre + 2, -np.ones(actions, np.float32), np.ones(actions, np.float32))
 
 
-def guide() -> Policy:
-    size = CHUNK * ACTIONS
-    config = PolicyConfig('gaussian', OBS, ACTIONS, chunk=CHUNK, hidden=(2,))
+def guide(obs: int = OBS, actions: int = ACTIONS, chunk: int = CHUNK) -> Policy:
+    size = chunk * actions
+    config = PolicyConfig('gaussian', obs, actions, chunk=chunk, hidden=(2,))
     params = jax.tree.map(jnp.zeros_like, build(config).init(jax.random.key(0)))
     first, last = params['params']['Dense_0'], params['params']['Dense_1']
-    first['kernel'] = jnp.array([[1.0, -1.0], [0.0, 0.0]])  # relu(x) - relu(-x) = x
+    first['kernel'] = jnp.zeros((obs, 2)).at[0].set(jnp.array([1.0, -1.0]))  # relu(x) - relu(-x) = x
     last['kernel'] = jnp.array([[1.0] * size + [0.0] * size, [-1.0] * size + [0.0] * size])
     last['bias'] = jnp.array([0.0] * size + [float(np.log(np.expm1(STD - config.min_std)))] * size)
-    return Policy(params, normaliser(), config)
+    return Policy(params, normaliser(obs, actions), config)
 
 
 def envelope(contexts: Contexts = NONE, **values) -> Envelope:

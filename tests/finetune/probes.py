@@ -124,3 +124,9 @@ class Affine:
 
     def decode_normalised(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
         return (self.gain * noise - 2 * obs[1]) / 4
+
+    def decide(self, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, dict]:
+        return self.admit(obs, self.decode_normalised(obs, noise))
+
+    def admit(self, obs: jax.Array, chunk: jax.Array) -> tuple[jax.Array, dict]:
+        return chunk, {}

@@ -1,0 +1,128 @@
+"""A tiny run behind a guard, in two contexts, as a user starts it: what it prints, leaves, and hands to a robot."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from launch import export, guarding
+from postbc_jax import checkpoint
+from postbc_jax.envelope.envelope import Envelope
+from postbc_jax.finetune.best_of_n import BestOfNPolicy
+from postbc_jax.finetune.dppo import ChainPolicy
+from postbc_jax.finetune.steer import SteeredPolicy
+from tests.launch.tiny_runs import SEEDS, finish, rows
+
+CONTEXTS = "({'name': 'approach', 'key': 'position', 'below': 0.0, 'rate': 0.2, 'bound': 1.0},)"
+GUARDED = (
+    *('--config.guard.mode=project', '--config.guard.steps=100', '--config.guard.steps_per_chunk=100'),
+    *('--config.calibration.folds=2', '--config.calibration.members=2', '--config.finetune.chunks=1'),
+    *('--config.finetune.algorithm=dsrl_ppo,dppo,best_of_n', f'--config.contexts={CONTEXTS}'),
+    *('--config.dppo.iterations_per_chunk=1', '--config.dppo.environments=16', '--config.dppo.groups=2'),
+    *('--config.dppo.denoising_steps=3', '--config.dppo.finetuned_steps=2', '--config.dppo.epochs=1'),
+    *('--config.best_of_n.steps_per_chunk=5', '--config.best_of_n.episodes=16', '--config.best_of_n.batch_size=8'),
+    *('--config.best_of_n.episodes_per_chunk=8', '--config.best_of_n.hidden=(8,)', '--config.best_of_n.numbers=()'),
+)
+
+
+@pytest.fixture(scope='module')
+def run(tiny, start, tmp_path_factory):
+    """(work directory, stdout)."""
+    directory = tmp_path_factory.mktemp('guarded')
+    out, err = finish(start(f'--config={tiny}', f'--workdir={directory}', *GUARDED))
+    assert err == []
+    return directory, out
+
+
+def test_the_envelope_is_a_stage_before_the_evaluation(run):
+    names = ['demonstrations', 'posterior', 'policies', 'envelope', 'evaluation', 'dsrl_ppo', 'dppo', 'best_of_n']
+    lines = [re.match(r'\[(\d)/8\] (\w+): (.*)', line).groups() for line in run[1][:8]]
+    assert [(int(place), name) for place, name, _ in lines] == list(enumerate(names, 1))
+    assert re.match(r'project, 0\.05 of good decisions flagged; radius \d+\.\d\d', lines[3][2])
+
+
+def test_policies_are_trained_as_without_it_and_saved_without_it(run, whole):
+    (ours, labels), (theirs, others) = (checkpoint.load_policies(d / 'policies/pretrained') for d in (run[0], whole[0]))
+    assert labels == others
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    for name, kind in (('dsrl_ppo', SteeredPolicy), ('dppo', ChainPolicy), ('best_of_n', BestOfNPolicy)):
+        checkpoint.load_policies(run[0] / 'policies' / name, kind)
+        assert checkpoint.read_about(run[0] / 'policies' / name)[1]['guard']['mode'] == 'project'
+    envelopes, seeds = checkpoint.load_policies(run[0] / 'policies' / 'envelope', Envelope)
+    assert seeds == [{'seed': seed} for seed in range(SEEDS)] and envelopes.contexts.names == ('approach', 'routine')
+    said = json.loads((run[0] / 'guard.json').read_text())
+    assert [row['radius'] for row in said] == pytest.approx(envelopes.radius.ravel().tolist())
+
+
+def test_every_row_says_what_the_guard_did(run):
+    found = rows(run[0])
+    assert {row['finetune'] for row in found} == {'none', 'dsrl_ppo', 'dppo', 'best_of_n'}
+    for row in found:
+        contexts = row['contexts']
+        assert contexts['approach']['episodes'] == 16 >= contexts.get('routine', {'episodes': 0})['episodes']
+        counts = [(one['decisions'], one['outside'], one['strange']) for one in contexts.values()]
+        total = sum(n for n, *_ in counts)
+        assert row['outside_share'] == pytest.approx(sum(n * outside for n, outside, _ in counts) / total)
+        assert row['strange_share'] == pytest.approx(sum(n * strange for n, _, strange in counts) / total)
+    assert max(row['outside_share'] for row in found) > 0
+    learnt = [row for row in rows(run[0], 'metrics.jsonl') if row['stage'] in ('dsrl_ppo', 'dppo')]
+    assert learnt and all(0 <= row['outside_share'] <= 1 and 0 <= row['strange_share'] <= 1 for row in learnt)
+
+
+def test_a_robot_gets_the_guard_unless_it_is_left_out(run, tmp_path):
+    folder = run[0] / 'policies' / 'dsrl_ppo'
+    labels = checkpoint.load_policies(folder, SteeredPolicy)[1]
+    last = len(labels) - 1
+    line = export.write(str(folder), last, str(tmp_path / 'on'))
+    assert line.endswith(', guarded (project)') and ': SteeredPolicy, ' in line
+    export.write(str(folder), last, str(tmp_path / 'off'), 'none')
+    about = json.loads((tmp_path / 'on' / 'policy.json').read_text())
+    assert about['guard']['contexts'][0]['name'] == 'approach' and set(about['guard']['radius']) == {
+        'approach',
+        'routine',
+    }
+    assert 'guard' not in json.loads((tmp_path / 'off' / 'policy.json').read_text())
+    policy = checkpoint.load_policy(folder, last, SteeredPolicy)
+    stack = jax.tree.map(lambda x: np.asarray(x)[None], policy)
+    behind = guarding.put_on(run[0] / 'policies', labels[last:], stack, 'project', '')
+    behind = jax.tree.map(lambda x: x[0], behind)
+    obs = np.array([[0.5, 3.0, 0.3, -0.4]], np.float32)  # far beyond every demonstrated height
+    for name, one in (('on', behind), ('off', policy)):
+        act = jax.export.deserialize((tmp_path / name / 'policy.stablehlo').read_bytes()).call
+        expected = one(obs[0], jax.random.fold_in(jax.random.key(0), 0))[0]
+        np.testing.assert_allclose(act(obs, np.uint32(0))[0], expected, rtol=1e-4, atol=1e-5)
+    assert behind(obs[0], jax.random.key(0))[1]['guard']['strange'] == 1
+
+
+def test_each_mode_and_a_safe_policy_can_be_put_on(run):
+    folder = run[0] / 'policies'
+    stack, labels = checkpoint.load_policies(folder / 'pretrained')
+    for mode, safe in (('mean', ''), ('safe', ''), ('project', str(folder / 'pretrained'))):
+        behind = guarding.put_on(folder, labels, stack, mode, safe)
+        assert behind.mode == mode and (behind.safe is None) == (mode == 'mean')
+    behind = guarding.put_on(folder, labels, stack, 'safe', '')
+    for index, label in enumerate(labels):
+        bc = next(i for i, one in enumerate(labels) if one['pretrain'] == 'bc' and one['seed'] == label['seed'])
+        for ours, theirs in zip(jax.tree.leaves(behind.safe.params), jax.tree.leaves(stack.params), strict=True):
+            np.testing.assert_array_equal(ours[index], theirs[bc])
+    with pytest.raises(ValueError, match='has no envelope of seed 7'):
+        guarding.put_on(folder, [{'seed': 7}], jax.tree.map(lambda x: x[:1], stack), 'project', '')
+    other = stack.replace(normaliser=stack.normaliser.replace(obs_low=stack.normaliser.obs_low - 1))
+    with pytest.raises(ValueError, match=r'normaliser\.obs_low is not that of the policies'):
+        guarding.put_on(folder, labels, other, 'project', '')
+
+
+def test_policies_taken_elsewhere_take_their_envelope_along(run, tiny, start, tmp_path):
+    given = [flag for flag in GUARDED if 'algorithm' not in flag]
+    command = f'--config={tiny}', *given, '--config.finetune.algorithm=none', f'--config.init_from={run[0]}'
+    out, _ = finish(start(*command, f'--workdir={tmp_path / "there"}'))
+    assert re.match(r'\[2/4\] envelope: project', out[1])
+    both = (tmp_path / 'there', run[0])
+    (ours, _), (theirs, _) = (checkpoint.load_policies(d / 'policies/envelope', Envelope) for d in both)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    untouched = [row['outside_share'] for row in rows(run[0]) if row['finetune'] == 'none']
+    assert [row['outside_share'] for row in rows(tmp_path / 'there')] == untouched
+    _, err = finish(start(*command, '--config.guard.rate=0.2', f'--workdir={tmp_path / "other"}'), status=1)
+    assert 'is of config.guard.rate=0.05' in err[-1]
