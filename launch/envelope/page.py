@@ -112,6 +112,11 @@ def _guard(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
         ]
         for row in guard['contexts']
     ]
+    dimensions = list(map(_text, found['dimensions']))
+    expected = [
+        [_text(row['context']), *(f'{number(one["low"])} to {number(one["high"])}' for one in row['ranges'])]
+        for row in guard['contexts']
+    ]
     regions = [
         [_named(found, i), percent(row['flagged'], 1), percent(row['policy_flagged'], 1)]
         for i, row in enumerate(guard['regions'])
@@ -122,6 +127,9 @@ def _guard(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
         f'<div class="twin">{page.figure(drawn, "guard_chunk", words.GUARD, by_region)}'
         f'{page.figure(drawn, "guard_state", words.STATE, "")}</div>'
         f'<h3>What is acceptable in each context</h3>{tables.table(header, rows)}'
+        f'<p class="under">{_text(words.CONTEXTS)}</p>'
+        f'<h3>What is expected in each context</h3>{tables.table(["Context", *dimensions], expected)}'
+        f'<p class="under">{_text(words.EXPECTED)}</p>'
     )
 
 

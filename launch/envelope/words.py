@@ -49,6 +49,13 @@ GUARD = (
     'How far decisions lie from the middle of the envelope. What is beyond the red line is flagged. Grey: '
     'demonstrators, judged without their own demonstration. Blue: this policy, at demonstrated states.'
 )
+CONTEXTS = (
+    'Contexts are parts of the task, declared when the policy was trained; “routine” is all the rest. Allowed: '
+    'distance of the actions and strangeness of the state, on the scales on which what demonstrators do is usually '
+    'about 1 or less. Noise in training multiplies what the policy was taught to vary; the noise bound limits it when '
+    'it plays.'
+)
+EXPECTED = 'Where 90 % of the demonstrated actions lie, whatever the state; the regions above are finer.'
 STATE = (
     'How far a state lies from all demonstrated ones. Beyond the red line the guard says that nobody has shown what to '
     'do here.'
@@ -56,7 +63,7 @@ STATE = (
 MODES = {
     'project': 'plays the nearest action that is still inside the envelope',
     'mean': 'plays the middle of the envelope: what demonstrators would do on average here',
-    'safe': 'lets another, trusted policy decide',
+    'safe': 'lets another policy decide, one that is trusted, or plain imitation without noise',
 }
 _PARTS = ((0.15, 'the start'), (0.4, 'early'), (0.6, 'midway'), (0.88, 'late'), (1.01, 'the end'))
 _WIDENED = 1.3  # times by which suspects must widen the guard's bounds to be said to
@@ -211,10 +218,11 @@ def rules(found: Mapping[str, Any]) -> list[str]:
         'those that were demonstrated, and are the actions together like what demonstrators would do in it?',
         'If both answers are yes, the actions are played as they are. Most decisions pass like this.',
         f'If not, the decision is flagged and counted, and something else is played: {ways}. {run}',
-        'In a strange state the envelope knows nothing: there “safe” is the only answer that means anything; without '
-        'a safe policy the actions are brought as near to the envelope as they can be, and the count goes up.',
+        'In a strange state the envelope itself knows little: there a safe policy plays, whatever the mode, if there '
+        'is one; if not, only actions that are unusual too are changed, and the decision is counted.',
         'The share of good decisions that it flags is chosen beforehand (the rate below): half for the actions, half '
-        'for the states. A smaller rate lets more through, also of what is wrong.',
+        'for the states. A smaller rate lets more through, also of what is wrong. The numbers below are those of the '
+        f'envelope of {found["guard"]["of"]}.',
     ]
 
 

@@ -5,15 +5,17 @@ measure is compared with that of the other demonstrations by a robust z-score, .
 Hoaglin, 1993), which a few wild ones do not move. Numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from postbc_jax import stats
 from postbc_jax.envelope.distances import squared
 from postbc_jax.types import Demos
 
 SUSPECT = 3.5  # z beyond which a value is an outlier (Iglewicz and Hoaglin)
+BIAS = 1.0  # predicted spreads by which an operator's mean action must surely differ from the others'
 OWN = 5  # demonstrations of an operator from which on it is compared with itself, so that a style is no error
 _MOST = 20_000  # states that others are compared with: evenly fewer of more
 _STILL = 0.05  # of the median way that the state makes in a step: less is standing still
@@ -138,13 +140,48 @@ def rank(measures: Measures, operators: Sequence[str] = ()) -> list[Suspect]:
     return sorted(found, key=lambda one: (-one.score, -len(one.reasons), one.demo))
 
 
-def by_operator(measures: Measures, operators: Sequence[str], unlike: np.ndarray) -> list[Suspect]:
+def biases(
+    apart: np.ndarray, episode: np.ndarray, operator: np.ndarray, dimensions: Sequence[str]
+) -> dict[str, list[Reason]]:
+    """What operators always do otherwise than the others would in the same states, in any action dimension.
+
+    Args:
+      apart: (N, A), (action - what the OTHER operators are predicted to do) / the spread that is predicted of them.
+      episode: (N,).
+      operator: (N,), names.
+      dimensions: A names.
+
+    Returns:
+      {operator: reasons}, of those whose mean is beyond BIAS with its whole 95% interval (over demonstrations).
+    """
+    found: dict[str, list[Reason]] = {}
+    for name in np.unique(operator):
+        mine = operator == name
+        value, low, high = stats.clustered_mean(apart[mine], episode[mine])
+        surely = np.maximum(low, -high)  # nan of one demonstration, which is above nothing
+        for i in np.flatnonzero(surely > BIAS):
+            more = 'more' if value[i] > 0 else 'less'
+            said = (
+                f'In the same states it plays {abs(value[i]):.1f} times the expected spread {more} of {dimensions[i]} '
+                f'than the others would, surely {surely[i]:.1f}.'
+            )
+            found.setdefault(str(name), []).append(Reason('bias', float(value[i]), 0.0, float('inf'), said))
+    return found
+
+
+def by_operator(
+    measures: Measures,
+    operators: Sequence[str],
+    unlike: np.ndarray,
+    biased: Mapping[str, Sequence[Reason]] | None = None,
+) -> list[Suspect]:
     """Operators whose demonstrations as a whole are unlike the others', worst first: an error made always, or a style.
 
     Args:
       measures: of E demonstrations; `actions` is replaced by `unlike`.
       operators: E names; nothing is said of ''.
       unlike: (E,), as `Measures.actions`, by what OTHER operators are predicted to do at its states.
+      biased: of `biases`.
     """
     names, measures = np.array(operators), measures._replace(actions=unlike)
     found = []
@@ -153,6 +190,7 @@ def by_operator(measures: Measures, operators: Sequence[str], unlike: np.ndarray
         if mine.all():
             continue
         reasons = _outlying(_typical(measures, mine), 0, None, 'the others’', _typical(measures, ~mine, whole=True))
+        reasons += (biased or {}).get(str(name), [])
         failed = 1 - measures.success
         if failed[mine].mean() > 2 * failed[~mine].mean() and failed[mine].sum() >= 2:
             said = f'{failed[mine].sum():.0f} of {mine.sum()} end without success.'

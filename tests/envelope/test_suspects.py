@@ -95,6 +95,23 @@ def test_an_operator_who_fails_more_often_is_named():
     assert reasons(named) == {'bo': {'success'}} and '3 of 6 end without success' in named[0].reasons[0].sentence
 
 
+def test_an_operator_who_always_leans_one_way_is_found_and_one_who_trembles_is_not():
+    rng, episode = np.random.default_rng(4), np.repeat(np.arange(12), 20)
+    operator = np.array(['ann', 'bo', 'cy'])[episode % 3]
+    apart = 0.5 * rng.normal(size=(240, 2))
+    apart[operator == 'bo', 1] -= 2.0
+    apart[operator == 'cy'] *= 8
+    found = suspects.biases(apart, episode, operator, ('x', 'grip'))
+    assert list(found) == ['bo'] and len(found['bo']) == 1
+    (reason,) = found['bo']
+    assert reason.value == pytest.approx(-2, abs=0.1) and 'less of grip than the others would' in reason.sentence
+    alike = episodes(12)
+    named = suspects.by_operator(measured(alike), ['ann', 'bo', 'cy'] * 4, np.ones(12), found)
+    assert reasons(named) == {'bo': {'bias'}}
+    alone = suspects.biases(apart[:60], episode[:60], operator[:60], ('x', 'grip'))  # one demonstration each
+    assert alone == {}
+
+
 def test_no_rewards_at_all_say_nothing_about_success():
     found = measured(episodes(6), rewarded=())
     assert np.isnan(found.success).all() and suspects.rank(found) == []

@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from launch import envelopes
 from launch.demonstrations import subsets
-from launch.envelope import make_envelope, reliable, subject
+from launch.envelope import flagged, make_envelope, one_source, reliable, subject
 from launch.point import Point
+from launch.progress import Progress
 from launch.report import figures
-from postbc_jax import data, loop
+from postbc_jax import checkpoint, data, loop
 from postbc_jax.data import npz, robomimic
 from postbc_jax.envelope import regions
 from tests.launch.test_report_page import Page
@@ -117,6 +120,8 @@ def test_the_guards_contexts_and_what_it_flags(document):
     assert (gate['context'], gate['entry'], gate['above'], gate['rate']) == ('gate', 'position[0]', -0.3, 0.2)
     assert (rest['context'], rest['entry'], rest['rate']) == ('routine', None, 0.05)
     inside = (demos.obs[:, 0] >= -0.3) & (demos.obs[:, 0] < 0.1)
+    assert found['guard']['of'] == 'these demonstrations' and gate['without_suspects'] is not None
+    assert gate['ranges'][0]['high'] == pytest.approx(np.quantile(demos.actions[inside], 0.95))
     assert gate['decisions'] == inside.sum() and rest['decisions'] == (~inside).sum()
     chunk, state = (np.array(found['guard']['demonstrators'][test]) for test in ('chunk', 'state'))
     assert found['guard']['flagged']['either'] == pytest.approx(((chunk > 1) | (state > 1)).mean())
@@ -162,6 +167,25 @@ def test_what_a_policy_has_learnt_from_is_found_whatever_the_file_is_called(run,
         assert found.label['seed'] == seed and found.label['pretrain'] == 'post_bc'
         mask = subsets(config, demos)[seed]
         np.testing.assert_array_equal(found.learnt, [mask[demos.episode == e].all() for e in order])
+
+
+def test_a_runs_own_guard_is_asked_where_it_has_one(run, document, monkeypatch, tmp_path):
+    monkeypatch.setattr(flagged, 'FEWEST', 2)
+    own = tmp_path / 'run'
+    shutil.copytree(run, own)
+    found = subject.read(own / 'policies' / 'pretrained', str(run.parent / 'erring.hdf5'), None)
+    point = Point(one_source(found), document[0], found.sizes, Progress(1), lambda: False)
+    fitted = envelopes.fit(point, found.learning)  # from the document's checkpoints
+    checkpoint.save_policy(own / 'policies' / 'envelope', fitted.envelopes, [{'seed': 0}])
+    (own / 'guard.json').write_text(json.dumps(envelopes.rows(fitted, 0.05)))
+    answer = flagged.flag(point, found)
+    unseen = ~found.learnt[found.learning.windows.episode]
+    assert answer.own and len(answer.chunk) == unseen.sum()
+    envelope = jax.tree.map(lambda x: x[0], fitted.envelopes)
+    obs, chunk = (x[0] for x in found.learning.windows.take(answer.steps[:1]))
+    index = int(envelope.context(obs))
+    assert answer.chunk[0] == pytest.approx(float(envelope.distance(obs, chunk)) / envelope.radius[index], rel=1e-5)
+    assert answer.state[0] == pytest.approx(float(envelope.strangeness(obs)) / envelope.familiar[index], rel=1e-5)
 
 
 def test_a_finetuned_policy_that_plays_one_chunk_has_no_range(run, document, monkeypatch):
