@@ -6,7 +6,7 @@
 
 from ml_collections import ConfigDict, config_dict
 
-from experiments.defaults import envelope
+from experiments.defaults import envelope, watching
 
 
 def get_config() -> ConfigDict:
@@ -297,4 +297,4 @@ def get_config() -> ConfigDict:
     config.evaluate.coverage_rollouts = 64  # ... and rollouts from each
     config.save_every = 60.0  # seconds between checkpoints
     config.tensorboard = False  # event files beside metrics.jsonl; needs tensorboardX
-    return envelope.add(config).lock()  # contexts, guard
+    return watching.add(envelope.add(config)).lock()  # contexts, guard; monitor, curriculum, scenarios

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from launch import config as settings
+from launch import watching
 from postbc_jax.envelope.guard import MODES
 
 _AT_LEAST_1 = (
@@ -56,6 +57,7 @@ def check(config: ConfigDict) -> None:
         settings.chunks(config, 'value_dice')
         settings.value_dice(config, settings.policy(config, obs_size=1, action_size=1))
     settings.algorithms(config)
+    watching.check(config)
 
 
 def _check_guard(config: ConfigDict) -> None:

@@ -79,6 +79,11 @@ def calibrates(config: ConfigDict) -> bool:
     return config.calibration.curve or any(one.alpha == 'auto' for one in each(config))
 
 
+def fits_envelope(config: ConfigDict) -> bool:
+    """Whether the envelope of the demonstrations is asked for, by the guard or by the monitor."""
+    return bool(config.guard.mode or (config.monitor.on and config.monitor.envelope))
+
+
 def contexts(config: ConfigDict, obs_keys: Sequence[tuple[str, int]]) -> Contexts:
     """The contexts that config.contexts declares, of an observation of these keys.
 

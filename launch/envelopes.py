@@ -80,10 +80,10 @@ def fit(point: Point, learning: Learning) -> Fitted:
         parts = [_held(learning, _learner(guides, seeds + row), folds.steps[row], contexts) for row in of_seed]
         scored = []
         for row, part in zip(of_seed, parts, strict=True):
-            seen = _states(learning, folds.learning.mask[row], most)
+            seen = thinned(learning, folds.learning.mask[row], most)
             scored.append(_scored(part, [other for other in parts if other is not part], seen))
         held.append(Held(*(np.concatenate(arrays) for arrays in zip(*scored, strict=True))))
-        states = _states(learning, learning.mask[seed], most)
+        states = thinned(learning, learning.mask[seed], most)
         envelopes.append(_envelope(_learner(guides, seed), held[-1], states, contexts, config.guard.rate))
     return Fitted(jax.tree.map(lambda *x: np.stack(x), *envelopes), held)
 
@@ -162,7 +162,7 @@ def _fit_guides(point: Point, learning: Learning, folds: calibration.Folds) -> P
     return parallel.gather(stage.trainer.policy(outcome.state, shared), stage.learners)
 
 
-def _states(learning: Learning, mask: np.ndarray, most: int) -> np.ndarray:
+def thinned(learning: Learning, mask: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the demonstrated states (M, O) that a mask holds."""
     return learning.windows.obs[conformal.thinned(np.flatnonzero(mask), most)]
 

@@ -7,12 +7,16 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 from brax.envs.base import Env
 from flax import struct
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from postbc_jax.finetune import critics
+from launch import curricula
+from postbc_jax.envelope.curriculum import NearStarts
+from postbc_jax.finetune import controls, critics
+from postbc_jax.finetune.controls import Controls
 from postbc_jax.finetune.decisions import Decisions
 from postbc_jax.finetune.decoding import decode
 from postbc_jax.finetune.dppo import DPPOConfig, dppo
@@ -21,7 +25,7 @@ from postbc_jax.finetune.dsrl_ppo import dsrl_ppo
 from postbc_jax.finetune.iql import IQLConfig, iql
 from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.sac import SACConfig, sac
-from postbc_jax.finetune.steer import steer
+from postbc_jax.finetune.steer import limited, steer
 from postbc_jax.finetune.transitions import Transitions
 from postbc_jax.policies import Policy
 from postbc_jax.types import Params, Trainer
@@ -35,11 +39,15 @@ class Start:
       policy: pretrained, frozen.
       offline: transitions of its demonstrations; None where none are wanted.
       critics: fitted beforehand, {'q', 'v'}; None where critics begin at random.
+      controls: of the chunk that is run; None where nothing changes between chunks.
+      starts: raw keys (n, 2) of ordered start states; None where episodes begin anywhere.
     """
 
     policy: Policy
     offline: Transitions | None = None
     critics: Params | None = None
+    controls: Controls | None = None
+    starts: jax.Array | None = None
 
 
 class Finetuner(NamedTuple):
@@ -108,7 +116,7 @@ def _dsrl_na(config: ConfigDict):
     return of_algorithm, lambda env, warm: dsrl_na(
         steered(env),
         of_algorithm,
-        lambda start, obs, noise: decode(start.policy, obs, noise),
+        lambda start, obs, noise: decode(start.policy, obs, limited(noise, _limit(config, start))),
         **_off_policy(of_algorithm, warm),
     )
 
@@ -140,6 +148,7 @@ def check(config: ConfigDict, horizon: int, stage: str = '') -> None:
     Raises:
       ValueError: names the setting, its value and what it may be.
     """
+    curricula.check(config, stage)
     family, said = config.policy.family, f'config.finetune.algorithm={config.finetune.algorithm!r}'
     for name in settings.algorithms(config):
         found = finetuner(config, name)
@@ -176,11 +185,23 @@ def _fields(config: ConfigDict, name: str, leave_out: tuple[str, ...] = ()) -> d
 
 
 def _steered(config: ConfigDict) -> Callable[[Env], Callable[[Start], Env]]:
-    return lambda env: lambda start: steer(env, start.policy, config.finetune.bound)
+    bound = config.finetune.bound
+    return lambda env: lambda start: _begun(steer(env, start.policy, bound, _limit(config, start)), start)
+
+
+def _limit(config: ConfigDict, start: Start) -> jax.Array | None:
+    """Of the noise that is played, within the bound; None where it is the bound."""
+    asked = controls.of(start)
+    return None if asked is None else config.finetune.bound * asked.bound
 
 
 def _decisions(env: Env) -> Callable[[Start], Env]:
-    return lambda start: Decisions(env, start.policy)
+    return lambda start: _begun(Decisions(env, start.policy), start)
+
+
+def _begun(env: Env, start: Start) -> Env:
+    """The environment with its episodes begun where the learner's curriculum has come to."""
+    return env if start.starts is None else NearStarts(env, start.starts, start.controls.starts)
 
 
 def _value(start: Start) -> Params:

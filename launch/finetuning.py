@@ -11,13 +11,14 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from launch import config as settings
-from launch import finetuners, offline
+from launch import curricula, finetuners, offline, watching
 from launch.demonstrations import Learning
 from launch.evaluation import evaluator, result_rows, success
 from launch.finetuners import Finetuner, Start
 from launch.point import Point
 from postbc_jax import checkpoint, evaluate, loop, metrics, parallel
 from postbc_jax.envelope.guard import unguarded
+from postbc_jax.finetune.controlled import controlled
 from postbc_jax.finetune.iql import IQLData, iql
 from postbc_jax.policies import Policy
 
@@ -81,15 +82,26 @@ def _finetune(
     start = begin_with(point, finetuner, everyone, learning, critics)
     rows, rollouts = everyone.rows, evaluator(point, stage.mesh)
 
-    def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> list[dict]:
+    watch = watching.watch(point, finetuner, stage.trainer, everyone, start)
+
+    def evaluated(chunk: int, state, steps: np.ndarray) -> list[dict]:
         if chunk == 0 and not finetuner.from_itself:  # the actor's mode is another policy than what it begins with
             return [untouched[i] | row for i, row in zip(everyone.of_learner, rows, strict=True)]
-        steps = values['env_steps'] + spent if chunk else np.zeros(len(rows))
         columns = [point.columns(**row, env_steps=int(n)) for row, n in zip(rows, steps, strict=True)]
         return result_rows(point, rollouts(stage.trainer.policy(state, start), everyone.test_keys), columns)
 
-    with contextlib.closing(metrics.JsonLines(point.directory / 'results.jsonl')) as results:
-        outcome = point.run(stage, everyone.keys, start, results=results, after_chunk=after_chunk)
+    def after_chunk(chunk: int, state, values: dict[str, np.ndarray]) -> loop.After:
+        steps = values['env_steps'] + spent if chunk else np.zeros(len(rows))
+        state, seen = watch(chunk, state, values, steps)  # first: evaluated is what the next chunk begins with
+        return loop.After(evaluated(chunk, state, steps), state, seen)
+
+    with contextlib.ExitStack() as opened:
+        results, *others = (
+            opened.enter_context(contextlib.closing(metrics.JsonLines(point.directory / f'{name}.jsonl')))
+            for name in ('results', *watching.files(config, finetuner))
+        )
+        named = dict(zip(watching.files(config, finetuner), others, strict=True))
+        outcome = point.run(stage, everyone.keys, start, results=results, others=named, after_chunk=after_chunk)
     finetuned = stage.trainer.policy(outcome.state, start)
     checkpoint.save_policy(point.directory / 'policies' / algorithm, unguarded(finetuned), rows, point.about())
     if algorithm == 'best_of_n':
@@ -109,6 +121,11 @@ def prepare(point: Point, finetuner: Finetuner, labels: list[dict], policies: Po
     config, algorithm = point.config, finetuner.meta['algorithm']
     warm = warms(point, finetuner)
     trainer = finetuner.trainer(point.env, warm)
+    meta = finetuner.meta | ({'warm_start': config.warm_start.to_dict()} if warm else {})
+    notes = watching.notes(config, finetuner)
+    if notes:
+        trainer = controlled(trainer, lambda: {name: begin() for name, begin in notes.items()})
+        meta |= {name: config[name].to_dict() for name in notes}
     everyone = _population(point, algorithm, labels, policies, [*trainer.rows, config.evaluate.episodes])
     stage = loop.Stage(
         name=algorithm,
@@ -118,7 +135,7 @@ def prepare(point: Point, finetuner: Finetuner, labels: list[dict], policies: Po
         chunks=config.finetune.chunks,
         steps_per_chunk=finetuner.steps_per_chunk,
         directory=point.directory / 'checkpoints' / algorithm,
-        meta=finetuner.meta | ({'warm_start': config.warm_start.to_dict()} if warm else {}),
+        meta=meta,
     )
     return stage, everyone
 
@@ -153,7 +170,8 @@ def begin_with(
         known = offline.of_learners(
             point, learning, everyone.rows, policies, finetuner.config, finetuner.critic_action, mesh
         )
-    return Start(policies, known, critics)
+    near = curricula.FILE in watching.notes(point.config, finetuner)
+    return Start(policies, known, critics, starts=curricula.starts(point, learning, everyone) if near else None)
 
 
 def _warm_start(

@@ -25,7 +25,8 @@ FILE = 'guard.json'
 
 
 def guarded(point: Point, learning: Learning | None, labels: Sequence[dict], policies: Policy) -> Any:
-    """The policies (L, ...) behind the run's guard; as they are where config.guard.mode is ''.
+    """The policies (L, ...) behind the run's guard; as they are where config.guard.mode is ''. The envelope is
+    fitted for the monitor too.
 
     Args:
       point: the point.
@@ -37,10 +38,13 @@ def guarded(point: Point, learning: Learning | None, labels: Sequence[dict], pol
       loop.Preempted: as envelopes.fit.
     """
     config, folder = point.config, point.directory / 'policies'
-    if not config.guard.mode:
+    if not settings.fits_envelope(config):
         return policies
     point.progress.stage(envelopes.NAME)
     if not (folder / envelopes.NAME).is_dir():  # Orbax makes it whole or not at all
+        if learning is None and not config.guard.mode:
+            point.progress.say('no demonstrations to fit it to: the monitor does without')
+            return policies
         if learning is None:
             _receive(point)
         else:
@@ -57,6 +61,9 @@ def guarded(point: Point, learning: Learning | None, labels: Sequence[dict], pol
         raise ValueError(
             f'config.contexts={config.contexts!r:.80}: {folder / envelopes.NAME} was fitted with others: give those'
         )
+    if not config.guard.mode:
+        point.progress.say('fitted, for the monitor alone')
+        return policies
     behind = put_on(folder, labels, policies, config.guard.mode, config.guard.safe)
     radius = held(behind).envelope.radius.mean()
     point.progress.say(f'{config.guard.mode}, {config.guard.rate:g} of good decisions flagged; radius {radius:.2f}')

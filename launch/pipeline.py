@@ -25,7 +25,7 @@ PRETRAINED = 4  # stages before finetuning; calibration and envelope, where they
 def stages(config: ConfigDict, stage: str) -> int:
     """How many a run with --stage=STAGE has: one for each finetuner; a hand-over stands for all up to the policies."""
     before = 2 if stage == 'finetune' or config.init_from else PRETRAINED + settings.calibrates(config)
-    before += bool(config.guard.mode)
+    before += settings.fits_envelope(config)
     return before if stage == 'pretrain' else before + max(1, len(settings.algorithms(config)))
 
 

@@ -20,7 +20,7 @@ from postbc_jax import atomic, checkpoint, loop, metrics
 # One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
 PURPOSES = (
     *('record', 'subset', 'posterior', 'pretrain', 'finetune', 'evaluate', 'coverage', 'noise', 'invert'),
-    *('calibration', 'envelope'),
+    *('calibration', 'envelope', 'monitor', 'scenarios', 'curriculum'),
 )
 
 

@@ -6,6 +6,7 @@ begun.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from experiments import default
 from launch import config as settings
 from postbc_jax import atomic
 
 _FREE = ('save_every', 'tensorboard', 'fold_sweep', 'allow_other_env', 'env_settings.workers', 'env_settings.timeout')
+_OF_ALL = ('finetune', 'monitor', 'curriculum', 'scenarios')  # of every finetuner
 _RECORDING = ('seed', 'env', 'env_settings', 'record')
 
 
@@ -81,10 +84,35 @@ def _open(name: str, old: Any, new: Any, begun: set[str]) -> bool:
         return new > old
     if name == 'finetune.algorithm':
         return begun <= {algorithm.strip() for algorithm in new.split(',')}
-    return section in set(settings.ALGORITHMS) - begun or (section == 'finetune' and not begun)
+    return section in set(settings.ALGORITHMS) - begun or (section in _OF_ALL and not begun)
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """(dotted name, old value, new value) of every setting that differs, None where there is none."""
     old, new = (flatten_dict(config, sep='.') for config in (before, now))
     return [(name, old.get(name), new.get(name)) for name in sorted(old | new) if old.get(name) != new.get(name)]
+
+
+def read_config(file: Path) -> ConfigDict:
+    """The config that a point was run with, from its config.json.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if not file.is_file():
+        raise ValueError(
+            f'{file}: missing: it says how the policies of this run were trained; copy it from the run to there, two '
+            'folders above the policies'
+        )
+    config = ConfigDict(_tuples(json.loads(file.read_text())))
+    for name, section in default.get_config().items():  # those that were not there yet when it was run
+        if name not in config:
+            config[name] = section
+    return config.lock()
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that a config holds."""
+    if isinstance(value, Mapping):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""loop.py: interrupted runs end bit for bit like those that were not, rows exist once, NaN stops the run."""
+"""loop/: interrupted runs end bit for bit like those that were not, rows exist once, NaN stops the run."""
 
 import dataclasses
 

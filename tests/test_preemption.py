@@ -1,4 +1,4 @@
-"""loop.py in processes of its own: real signals in mid-run, and several processes that stop and resume together."""
+"""loop/ in processes of its own: real signals in mid-run, and several processes that stop and resume together."""
 
 import signal
 import time

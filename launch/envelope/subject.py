@@ -5,8 +5,6 @@ has learnt from is found by comparing them, so that a file may be renamed, or ho
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +12,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import default
 from launch import config as settings
 from launch.arms import arm_of
 from launch.demonstrations import Learning, subsets
 from launch.kinds import KINDS
+from launch.workdir import read_config
 from postbc_jax import checkpoint, data
 from postbc_jax.data import validate, windows
 from postbc_jax.policies import Policy
@@ -93,7 +91,7 @@ def read(folder: Path, file: str, learner: int | None) -> Subject:
         raise ValueError(f'--learner={index}: {folder} holds {len(labels)} policies, counted from 0')
     policy = jax.tree.map(lambda x: x[index], stack)
     run = folder.resolve().parents[1]
-    config = _config(run / 'config.json')
+    config = read_config(run / 'config.json')
     demos = data.load(file, settings.obs_keys(config), None, config.action_bound or None)
     base = pretrained(policy)
     validate.check_env(demos, base.config.obs_size, base.config.action_size, file)
@@ -122,26 +120,6 @@ def digest(demos: Demos) -> list[str]:
 
 def _first(labels: list[dict]) -> int:
     return next((i for i, label in enumerate(labels) if label.get('pretrain') == 'post_bc'), 0)
-
-
-def _config(file: Path) -> ConfigDict:
-    if not file.is_file():
-        raise ValueError(
-            f'{file}: missing: it says how the policies of this run were trained; copy it from the run to there, two '
-            'folders above the policies'
-        )
-    config = ConfigDict(_tuples(json.loads(file.read_text())))
-    for name, section in default.get_config().items():  # those that were not there yet when it was run
-        if name not in config:
-            config[name] = section
-    return config.lock()
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that a config holds."""
-    if isinstance(value, Mapping):
-        return {name: _tuples(item) for name, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _learnt(config: ConfigDict, run: Path, demos: Demos, seed: int) -> tuple[np.ndarray, list[str]]:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from launch.report import panels, words
+from launch.report import panels, watched, words
 from launch.report.arms import LOOKS, Style, bc, styles
 from launch.report.sections import Section
 
@@ -54,7 +54,7 @@ class Picture(NamedTuple):
 
 def draw(section: Section) -> dict[str, Picture]:
     """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning',
-    'candidates'; 'calibration', 'coverage_REGION' for each region, and 'differences'."""
+    'candidates'; 'calibration', 'watched', 'coverage_REGION' for each region, and 'differences'."""
     look = styles(section.arms)
     legend = {arm.name: style for arm, style in look.items()}
     shown: dict[str, Callable[[Axes], None]] = {}
@@ -71,6 +71,9 @@ def draw(section: Section) -> dict[str, Picture]:
         pictures['headline'] = picture('headline', list(shown.values()), (4.5 * len(shown), 4.0), legend)
     if section.calibration:
         pictures['calibration'] = picture('calibration', [lambda axes: panels.calibration(axes, section, look)], _PANEL)
+    if section.watched:
+        strip = [lambda axes: watched.panel(axes, section.watched, section.arms)]
+        pictures['watched'] = picture('watched', strip, watched.size(section.watched))
     for region in sorted(section.coverage.keys() - {'all'}):
         name = 'coverage_' + re.sub(r'\W', '_', region)
         pictures[name] = picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)

@@ -7,7 +7,7 @@ import html
 import json
 from collections.abc import Sequence
 
-from launch.report import figures, prose, tables, words
+from launch.report import decided, figures, prose, tables, watched, words
 from launch.report.arms import styles
 from launch.report.figures import Picture
 from launch.report.read import Point
@@ -111,6 +111,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         figure(pictures, 'finetuning', prose.FINETUNING, tables.curves(section)),
         figure(pictures, 'calibration', prose.CALIBRATION, tables.calibration(section)),
         figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
+        figure(pictures, 'watched', prose.WATCHED, _watched(section)),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']
     by_region = ''.join(
@@ -128,6 +129,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
             _pair(pictures, section),
             f'<h3>Coverage by region</h3><div class="panels">{by_region}</div>' if by_region else '',
             tables.regions(section),
+            _decided(section),
             '</section>',
         ]
     )
@@ -140,6 +142,22 @@ def figure(pictures: dict[str, Picture], name: str, caption: str, table: str) ->
     text = f'<figcaption>{_text(caption)}</figcaption>' if caption else ''
     folded = f'<details><summary>Numbers</summary>{table}</details>' if table else ''
     return f'<figure>{pictures[name].svg}{text}{folded}</figure>'
+
+
+def _decided(section: Section) -> str:
+    """Decisions by context; '' where none were counted."""
+    header, rows = decided.numbers(section.contexts['before'], section.contexts['after'], section.arms)
+    if not rows:
+        return ''
+    counted = tables.table(header, [[_text(cell) for cell in row] for row in rows])
+    return f'<h3>Decisions by context</h3><p class="under">{_text(prose.DECIDED)}</p>{counted}'
+
+
+def _watched(section: Section) -> str:
+    """The monitor's numbers, and what it did."""
+    header, rows = watched.numbers(section.watched, section.arms)
+    said = ''.join(f'<li>{line}</li>' for line in watched.events(section.watched, section.arms))
+    return tables.table(header, [[_text(cell) for cell in row] for row in rows]) + (f'<ul>{said}</ul>' if said else '')
 
 
 def _pair(pictures: dict[str, Picture], section: Section) -> str:

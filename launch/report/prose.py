@@ -34,6 +34,20 @@ CANDIDATES = (
     'untouched policy. Larger is not always better: the best of many is also where the critics err most.'
 )
 
+WATCHED = (
+    'A strip a run, a cell a chunk: what the monitor made of it. Drifting: success fell from its best, or actions left '
+    'the envelope, or the mean moved far from the pretrained policy’s. Overconfident: plays a narrow range and still '
+    'fails. Under-exploring: stays where it began and does not improve. ↶ rolled back to its best chunk, ■ stopped, '
+    '• another response. Outside: share of explored chunks outside the envelope; spread and distance in units of the '
+    'envelope’s spread (of the pretrained policy’s where none was fitted).'
+)
+
+DECIDED = (
+    'Outside: share of the decisions made there whose chunk lay outside the envelope of the demonstrations and was '
+    'replaced. Strange: share made at states unlike the demonstrated ones. A good demonstrator is flagged, by either, '
+    'at the rate that guard.json gives for the context. Success: of the episodes with a decision there.'
+)
+
 BEST = (
     'The best of many is biased upwards: it was chosen by the seeds and episodes that its number comes from, and its '
     'interval knows nothing of the choice. Overlapping intervals do not order settings. Before a number is quoted, '

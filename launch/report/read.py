@@ -30,6 +30,7 @@ class Point(NamedTuple):
       noise: rows of noise.json.
       candidates: rows of candidates.jsonl, which best_of_n alone writes.
       calibration: rows of calibration.json, which config.alpha and config.calibration ask for.
+      monitor: rows of monitor.jsonl, which config.monitor asks for.
       setting: of a run of several settings, the index of the one that this is; None of any other.
     """
 
@@ -40,6 +41,7 @@ class Point(NamedTuple):
     noise: list[Row]
     candidates: list[Row]
     calibration: list[Row]
+    monitor: list[Row]
     setting: int | None = None
 
 
@@ -49,7 +51,7 @@ _FILES = {
     'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
     'noise.json': 'the noise scale is left out; pretraining writes it',
 }
-_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'settings.json')
+_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'monitor.jsonl', 'settings.json')
 
 
 def _number(value: Any) -> bool:
@@ -72,6 +74,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
 def _pretrain(value: Any) -> bool:
     return value in PRETRAIN
 
@@ -82,6 +88,14 @@ _RESULT = _ARM | {'finetune': _text, 'env_steps': _number, 'success_rate': _shar
 _COVERAGE = _ARM | {'region': _text, 'n': _whole, 'pass_at_n': _share}
 _NOISE = _ARM | {'rms': _number}
 _CURVE = _ARM | {'levels': _shares, 'coverage': _shares, 'excess': _number, 'alpha_auto': _number}
+_WATCHED = _ARM | {
+    'finetune': _text,
+    'chunk': _whole,
+    'env_steps': _number,
+    'state': _text,
+    'did': _texts,
+    'shown': _texts,
+}
 _CANDIDATES = _ARM | {'n': _whole, 'success_rate': _share}
 
 
@@ -148,6 +162,7 @@ def _point(directory: Path, name: str, notes: list[str]) -> list[Point]:
             f'{prefix}calibration.json',
             notes,
         ),
+        monitor=_usable(_lines(text, 'monitor.jsonl', prefix, notes), _WATCHED, f'{prefix}monitor.jsonl', notes),
     )
     settings = _json(text, 'settings.json', prefix, notes)
     if settings is None:
@@ -163,7 +178,7 @@ def _of_setting(point: Point, index: int, setting: dict[str, Any]) -> Point:
     config = flatten_dict(point.config, sep='.', keep_empty_nodes=True) | setting
     mine = {
         field: [row for row in getattr(point, field) if index in (row.get('settings') or ())]
-        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration')
+        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration', 'monitor')
     }
     name = f'{point.name}#{index}'
     return point._replace(name=name, config=unflatten_dict(config, sep='.'), setting=index, **mine)

@@ -55,6 +55,8 @@ class Section:
       curves: {arm: Curves}, all on the same steps; empty where nothing was finetuned.
       calibration: {arm: {unit: row of calibration.json}}, of the section's arms.
       candidates: of best_of_n, {arm: {N: {unit: success}}}.
+      contexts: {'before' or 'after': {arm: {context: what each row says of it}}}.
+      watched: {(arm, unit, finetuning seed): rows of monitor.jsonl}; empty where nobody watched.
       episodes: fewest episodes behind a success rate.
       finetune_seeds: largest number of finetuning seeds of a unit.
     """
@@ -74,6 +76,8 @@ class Section:
     curves: dict[Arm, Curves]
     calibration: dict[Arm, dict[Unit, Row]]
     candidates: dict[Arm, dict[int, dict[Unit, float]]]
+    contexts: dict[str, dict[Arm, dict[str, list[Row]]]]
+    watched: dict[tuple[Arm, Unit, int], list[Row]]
     episodes: int
     finetune_seeds: int
 
@@ -182,6 +186,8 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
         curves=_curves(series),
         calibration={arm: calibration[arm] for arm in arms if arm in calibration},
         candidates=_candidates(points) if algorithm == 'best_of_n' else {},
+        contexts={'before': _by_context(untouched), 'after': _by_context(last)},
+        watched=_watched(points, algorithm),
         episodes=min(episodes, default=0),
         finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,
     )
@@ -203,6 +209,14 @@ def _by_region(rows: Iterable[tuple[Arm, Unit, Row]]) -> dict[Arm, dict[str, dic
     return found
 
 
+def _by_context(rows: Iterable[tuple[Arm, Unit, Row]]) -> dict[Arm, dict[str, list[Row]]]:
+    found: dict[Arm, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for arm, _, row in rows:
+        for name, said in (row.get('contexts') or {}).items():
+            found[arm][name].append(said)
+    return found
+
+
 def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
     """Success by the number of candidates, averaged over finetuning seeds."""
     rates: dict[tuple[Arm, int, Unit], list[float]] = defaultdict(list)
@@ -213,6 +227,16 @@ def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
     for (arm, n, unit), values in rates.items():
         found[arm][n][unit] = float(np.mean(values))
     return found
+
+
+def _watched(points: list[Point], algorithm: str) -> dict[tuple[Arm, Unit, int], list[Row]]:
+    """The monitor's rows of every run, in their order."""
+    found = defaultdict(list)
+    for point in points:
+        for row in point.monitor:
+            if row['finetune'] == algorithm:
+                found[arm_of(row), (point.name, row['seed']), row.get('finetune_seed') or 0].append(row)
+    return dict(found)
 
 
 def _series(

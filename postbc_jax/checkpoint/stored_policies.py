@@ -99,10 +99,10 @@ def _fields(node: Any) -> tuple[list[str], list[str]]:
 
 
 def _arrays(node: Any) -> Any:
-    """A struct dataclass as nested dicts of its arrays."""
+    """A struct dataclass as nested dicts of its arrays; what is None is left out, and read as its default."""
     if not dataclasses.is_dataclass(node):
         return node
-    return {name: _arrays(getattr(node, name)) for name in _fields(node)[0]}
+    return {name: _arrays(getattr(node, name)) for name in _fields(node)[0] if getattr(node, name) is not None}
 
 
 def _describe(node: Any) -> dict:

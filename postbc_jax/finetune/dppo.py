@@ -106,19 +106,24 @@ class ChainPolicy:
       policy: the pretrained policy, with the chain's number of steps in its config.
       params: of the finetuned steps.
       finetuned: K', how many those are.
+      stochastic: whether to play it as it explores: every step draws, with at least min_std.
+      min_std: the explorer's floor.
     """
 
     policy: Policy
     params: Params
     finetuned: int = struct.field(pytree_node=False)
+    stochastic: bool = struct.field(pytree_node=False, default=False)
+    min_std: float = struct.field(pytree_node=False, default=0.0)
 
     def __call__(self, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         """obs (O,) in the environment's units -> (chunk (T, A) in the environment's units, {'noise': (n + 1, T, A)}),
         the draws of the chain, and what is said of the chunk."""
         policy, family = self.policy, build(self.policy.config)
-        normal = jax.random.normal(key, (family.transitions + 1, *family.noise_shape)).at[-1].set(0)
+        normal = jax.random.normal(key, (family.transitions + 1, *family.noise_shape))
+        normal, floor = (normal, self.min_std) if self.stochastic else (normal.at[-1].set(0), 0.0)
         obs = policy.normaliser.obs(obs)
-        chunk, _ = chain.roll(family, policy.params, self.params, self.finetuned, obs, normal)
+        chunk, _ = chain.roll(family, policy.params, self.params, self.finetuned, obs, normal, floor)
         chunk, said = policy.admit(obs, chunk)
         return policy.normaliser.unnormalise_action(chunk), {'noise': normal, **said}
 
@@ -173,5 +178,5 @@ def acting(policy: Policy, config: DPPOConfig) -> Acting:
         init=lambda key, obs: policy.params,
         act=act,
         log_prob=log_prob,
-        policy=lambda params: ChainPolicy(policy=policy, params=params, finetuned=count),
+        policy=lambda params: ChainPolicy(policy, params, count, min_std=config.min_std),
     )

@@ -15,7 +15,7 @@ from brax.envs.base import Env
 from brax.training.types import Transition
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, twin_critics
+from postbc_jax.finetune import actor, controls, twin_critics
 from postbc_jax.finetune.off_policy import Learned, Method, Problem, off_policy
 from postbc_jax.finetune.off_policy_config import OffPolicyConfig
 from postbc_jax.finetune.sac import init_params, soft_updates
@@ -101,6 +101,7 @@ def dsrl_na(
             *now,
             read=lambda obs, noise: decode(data, obs, noise),
             climbed=lambda params: noise_critics,
+            asked=controls.of(data),
         )
         batches, normal = later
         noise = jnp.clip(normal[:, 0], -problem.actor.bound, problem.actor.bound)
@@ -114,6 +115,7 @@ def dsrl_na(
             noise / problem.actor.bound,
             # Neither critics nor actor have a say in these chunks: one decoding serves all of the step's updates.
             jax.vmap(jax.vmap(lambda obs, w: decode(data, obs, w)))(batches.observation, noise),
+            controls.of(data),
         )
         optimisers = {'soft': soft_state, 'noise_critics': state}
         return Learned(params | {'noise_critics': noise_critics}, target, optimisers), metrics | more
@@ -132,6 +134,7 @@ def distil(
     obs: jax.Array,
     noise: jax.Array,
     chunk: jax.Array,
+    asked: controls.Controls | None = None,
 ) -> tuple[Params, Any, Metrics]:
     """Moves Q^W_i(s, w) towards Q^A_i(s, decode(s, w)), one update a batch, by half the squared error of both i.
 
@@ -148,6 +151,7 @@ def distil(
       noise: (n, B, D), w / bound in [-1, 1]. w ~ N(0, I) is clipped to the bound as the environment clips it: what is
         learned of noise that nobody can play is of no use, and of 28 entries one at least lies beyond 1.5 in 98% of w.
       chunk: (n, B, D), what w is decoded to.
+      asked: what is changed of the learning rate.
 
     Returns:
       noise_critics, state, and means over the updates of noise_critic_loss and noise_q.
@@ -165,7 +169,7 @@ def distil(
         (value, q), grads = jax.value_and_grad(loss, has_aux=True)(params, obs, noise, aim)
         grads, metrics = parallel.data_mean((grads, {'noise_critic_loss': value, 'noise_q': q}))
         step, state = optimiser.update(grads, state)
-        return (optax.apply_updates(params, step), state), metrics
+        return (optax.apply_updates(params, controls.slowed(step, asked)), state), metrics
 
     (noise_critics, state), metrics = jax.lax.scan(update, (noise_critics, state), (obs, noise, chunk))
     return noise_critics, state, jax.tree.map(jnp.mean, metrics)

@@ -48,7 +48,7 @@ def dsrl_ppo(
             init=lambda key, obs: actor.init(actor_config, key, obs.size),
             act=act,
             log_prob=log_prob,
-            policy=lambda params: SteeredPolicy(policy=env.policy, params=params, actor_config=actor_config),
+            policy=lambda params: SteeredPolicy(env.policy, params, actor_config, limit=env.limit),
         )
 
     return ppo(make_env, acting, config, initial_critic)

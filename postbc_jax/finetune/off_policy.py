@@ -229,8 +229,8 @@ def off_policy(
         return state, jax.tree.map(jnp.mean, metrics) | episodes.means(totals) | {'env_steps': state.env_steps}
 
     def policy(state: OffPolicyState, data: Any) -> SteeredPolicy:
-        _, problem = build(data)
-        return SteeredPolicy(policy=policy_of(data), params=state.params['actor'], actor_config=problem.actor)
+        env, problem = build(data)
+        return SteeredPolicy(policy_of(data), state.params['actor'], problem.actor, limit=env.limit)
 
     learner, rows = P(parallel.LEARNER), P(parallel.LEARNER, parallel.DATA)
     spec = {field.name: learner for field in dataclasses.fields(OffPolicyState)} | {

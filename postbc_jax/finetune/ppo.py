@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from postbc_jax import parallel
 from postbc_jax.envs.wrappers import wrap
-from postbc_jax.finetune import episodes, losses, returns, rewards
+from postbc_jax.finetune import controls, episodes, losses, returns, rewards
 from postbc_jax.finetune.acting import Acting
 from postbc_jax.finetune.ppo_config import PPOConfig
 from postbc_jax.finetune.samples import Samples, by_group, minibatches, pack, standardise
@@ -148,12 +148,14 @@ def ppo(
         state, samples, totals = unroll(state, unroll_key, data)
         packed, unpack = pack(by_group(samples, parallel.local_rows(config.groups)))
         _, acting = build(data)
+        asked = controls.of(data)
+        entropy_cost = config.entropy_cost if asked is None else config.entropy_cost + asked.entropy_cost
 
         def update(carry, rows):  # rows (G, B): one minibatch's, in each group
             params, optimiser_state, going = carry
             batch = unpack(jax.vmap(lambda x, i: x[i])(packed, rows))
             batch = batch._replace(advantage=standardise(batch.advantage))
-            grads, metrics = jax.grad(loss, has_aux=True)(params, batch, acting, value, config)
+            grads, metrics = jax.grad(loss, has_aux=True)(params, batch, acting, value, config, entropy_cost)
             grads, metrics = parallel.data_mean((grads, metrics))
             if config.target_kl:
                 going &= metrics['kl'] <= config.target_kl
@@ -163,6 +165,7 @@ def ppo(
             grads, _ = clip.update(grads, clip.init(grads))
             for name in learns:
                 step, after = optimisers[name].update(grads[name], optimiser_state[name])
+                step = controls.slowed(step, asked)
                 now = params[name], optimiser_state[name]
                 now = _where(learns[name], (optax.apply_updates(params[name], step), after), now)
                 params, optimiser_state = params | {name: now[0]}, optimiser_state | {name: now[1]}
@@ -201,10 +204,12 @@ def loss(
     acting: Acting,
     value: Callable[[Params, jax.Array], jax.Array],
     config: PPOConfig,
+    entropy_cost: float | jax.Array | None = None,
 ) -> tuple[jax.Array, Metrics]:
     """(scalar, metrics) of a minibatch of Samples (B, ...), whose advantages are standardised.
 
     The clipped surrogate is a mean over samples and over each one's K' steps. value: (params, obs (O,)) -> ().
+    entropy_cost: in the place of the config's.
     """
 
     def example(sample: Samples) -> Metrics:
@@ -220,7 +225,8 @@ def loss(
 
     metrics = jax.tree.map(jnp.mean, jax.vmap(example)(batch))
     total = metrics['policy_loss'] + config.value_cost * metrics['value_loss']
-    return total - config.entropy_cost * metrics['entropy'], metrics
+    entropy_cost = config.entropy_cost if entropy_cost is None else entropy_cost
+    return total - entropy_cost * metrics['entropy'], metrics
 
 
 def _where(condition: jax.Array, new: Any, old: Any) -> Any:

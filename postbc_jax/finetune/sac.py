@@ -14,7 +14,7 @@ from brax.envs.base import Env
 from brax.training.types import Transition
 
 from postbc_jax import parallel
-from postbc_jax.finetune import actor, losses, twin_critics
+from postbc_jax.finetune import actor, controls, losses, twin_critics
 from postbc_jax.finetune.off_policy import Learned, Method, Problem, off_policy
 from postbc_jax.finetune.off_policy_config import OffPolicyConfig
 from postbc_jax.finetune.transitions import Transitions
@@ -74,6 +74,7 @@ def sac(
             normal,
             read=lambda obs, noise: noise / problem.actor.bound,
             climbed=lambda params: params['critics'],
+            asked=controls.of(data),
         )
 
     method = Method(init, stored, known, learn, config.updates_per_step)
@@ -111,6 +112,7 @@ def soft_updates(
     normal: jax.Array,
     read: Callable[[jax.Array, jax.Array], jax.Array],
     climbed: Callable[[Params], Params],
+    asked: controls.Controls | None = None,
 ) -> tuple[Learned, Metrics]:
     """Updates of actor, critics and temperature, one a batch, each followed by a step of the targets' average.
 
@@ -123,12 +125,14 @@ def soft_updates(
       normal: (n, 2, B, D), for the actions at each observation and at the next.
       read: (obs (O,), noise (D,)) -> what the critics read of an action.
       climbed: params -> the two critics, of noise / bound, that the actor climbs.
+      asked: what is changed of learning rate and target entropy.
 
     Returns:
       learned, and the metrics' means over the updates.
     """
     network = twin_critics.network(config.hidden, config.activation, config.layer_norm)
     bound = problem.actor.bound
+    target_entropy = config.target_entropy if asked is None else config.target_entropy + asked.target_entropy
 
     def loss(params: Params, target: Params, batch: Transition, normal: jax.Array):
         frozen = jax.lax.stop_gradient(params)
@@ -147,9 +151,7 @@ def soft_updates(
             return {
                 'critic_loss': 0.5 * jnp.square(q - aim).sum(),
                 'policy_loss': losses.soft_policy(q_now, now.log_prob, temperature),
-                'temperature_loss': losses.temperature_loss(
-                    params['log_temperature'], now.log_prob, config.target_entropy
-                ),
+                'temperature_loss': losses.temperature_loss(params['log_temperature'], now.log_prob, target_entropy),
                 'entropy': -now.log_prob,
                 'q': q.mean(),
             }
@@ -163,7 +165,7 @@ def soft_updates(
         grads, metrics = jax.grad(loss, has_aux=True)(params, target, *inputs)
         grads, metrics = parallel.data_mean((grads, metrics))
         step, optimiser_state = optimiser.update(grads, optimiser_state)
-        params = optax.apply_updates(params, step)
+        params = optax.apply_updates(params, controls.slowed(step, asked))
         target = optax.incremental_update(params['critics'], target, config.tau)
         metrics['gradient_norm'] = optax.tree.norm(grads)
         return Learned(params, target, optimiser_state), metrics

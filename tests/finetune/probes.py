@@ -21,7 +21,7 @@ class Probe(Env):
     """
 
     horizon = 2
-    bound = 1.0
+    bound, limit = 1.0, None
     action_size = 1
     observation_size = 2
     backend = 'none'

@@ -42,6 +42,9 @@ def get_config(arg):
     config.best_of_n.numbers = (1, 4)
     config.warm_start.update(steps=10, steps_per_chunk=5, episodes=16, episodes_per_chunk=8, batch_size=8)
     config.evaluate.update(episodes=16, coverage_starts=4, coverage_rollouts=4)
+    config.monitor.update(on=True, envelope=False, episodes=8, states=8, draws=2)
+    config.curriculum.update(on=True, success=0.9, pool=8)
+    config.scenarios.update(every=2, episodes=4, gains=(1.0,), biases=(0.0,), noises=(0.0, 0.1), delays=(0, 1))
     return config
 """
 ALGORITHMS = {'': ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'best_of_n'), 'gaussian': ('ppo',)}

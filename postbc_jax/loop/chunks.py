@@ -3,87 +3,22 @@
 Every stage that learns (ensemble, pretraining, each finetuner) is a population-mapped Trainer and runs here.
 """
 
-import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.experimental.compilation_cache import compilation_cache as jax_compilation_cache
-from jax.sharding import Mesh
 
 from postbc_jax import parallel
 from postbc_jax.checkpoint import Checkpoints
-from postbc_jax.metrics import Row, Writer
-from postbc_jax.types import Trainer
-
-AfterChunk = Callable[[int, Any, dict[str, np.ndarray]], Iterable[Row] | None]
-
-
-class Preempted(Exception):
-    """The run was asked to stop; its state is saved and a restart goes on from there."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One population to train.
-
-    Attributes:
-      name: written in every row ('stage'); the stages that share a metrics file have different names.
-      trainer: mapped by parallel.population.
-      mesh: the mesh that it was mapped over.
-      labels: one mapping a learner, what its rows say of it: {'pretrain': 'post_bc', 'alpha': 1.0, 'seed': 0}.
-      chunks: how many calls of run_chunk make the whole stage, after the trainer's warm-up.
-      steps_per_chunk: how many steps one of them takes, for the column 'step'.
-      directory: where its checkpoints lie.
-      meta: JSON-able; the settings that must not change between a run and its restart. `chunks` need not be among
-        them: a finished stage given more chunks goes on.
-      mean_over_learners: one row a chunk, the mean over the population, instead of one row a learner.
-    """
-
-    name: str
-    trainer: Trainer
-    mesh: Mesh
-    labels: Sequence[Mapping[str, Any]]
-    chunks: int
-    steps_per_chunk: int
-    directory: str | os.PathLike
-    meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    mean_over_learners: bool = False
-
-    @property
-    def learners(self) -> int:
-        return len(self.labels)
-
-    @property
-    def calls(self) -> int:
-        """All compiled calls: the warm-up's, then the chunks. Checkpoints are numbered by them."""
-        return self.trainer.warm_chunks + self.chunks
-
-    def place(self, call: int) -> str:
-        """'chunk 2 of 3' or 'chunk 1 of 2 of the warm-up', for a message."""
-        warm = self.trainer.warm_chunks
-        return f'chunk {call} of {warm} of the warm-up' if call <= warm else f'chunk {call - warm} of {self.chunks}'
-
-
-class Outcome(NamedTuple):
-    """What a finished stage leaves.
-
-    Attributes:
-      state: the population's final state, on the mesh.
-      resumed_from: the calls that were already done when this one began; equal to stage.calls if it was finished.
-      compile_seconds: what compiling took; 0 where nothing was left to run.
-      run_seconds: what this call's chunks took, without compiling, hooks and saving.
-    """
-
-    state: Any
-    resumed_from: int
-    compile_seconds: float
-    run_seconds: float
+from postbc_jax.loop.rows import Rows, refuse_bad
+from postbc_jax.loop.stage import AfterChunk, Outcome, Preempted, Stage
+from postbc_jax.metrics import Writer
 
 
 def run(
@@ -93,6 +28,7 @@ def run(
     metrics: Writer,
     *,
     results: Writer | None = None,
+    others: Mapping[str, Writer] | None = None,
     after_chunk: AfterChunk | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -101,8 +37,8 @@ def run(
     """Runs a stage to its end, from its newest checkpoint where there is one.
 
     An interrupted run that is started again ends with the same state, bit for bit, and the same rows in `metrics` and
-    `results`: rows are on disk before the checkpoint that covers them, and a restart drops those past its checkpoint.
-    A trainer's warm-up is saved and resumed like the rest, but writes no rows and has no hook.
+    `results` and `others`: rows are on disk before the checkpoint that covers them, and a restart drops those past its
+    checkpoint. A trainer's warm-up is saved and resumed like the rest, but writes no rows and has no hook.
 
     Args:
       stage: what to run.
@@ -110,9 +46,11 @@ def run(
       data: the trainer's data, on the mesh, the same at every start.
       metrics: gets the rows {'stage', 'chunk', 'step', 'learner', **label, **metrics}, 'chunk' counting from 1.
       results: gets the rows that after_chunk returns, with 'stage' and 'chunk' added.
+      others: more files by name, for the rows of After.others; written and taken back as `results`.
       after_chunk: (chunk, state, metrics) -> rows or None, called after every chunk, and at a fresh start with chunk 0
         and no metrics, for the first point of a curve. It must depend on its arguments alone, and must not keep the
-        state, which is donated to the next chunk. metrics: {name: (learners,)}.
+        state, which is donated to the next chunk. metrics: {name: (learners,)}. An After changes the state too: what it
+        must remember for that, it keeps in the state.
       progress: (calls done, stage.calls, numbers to show), called at the start and after every call; the numbers are
         the metrics' means over the learners, 'compile_seconds' (that this call waited for, not counted as its own) and,
         but for the warm-up, 'steps_per_second' (of each learner).
@@ -129,7 +67,7 @@ def run(
     meta = {'stage': stage.name, 'labels': list(stage.labels), 'steps_per_chunk': stage.steps_per_chunk, **stage.meta}
     if stage.trainer.warm_chunks:
         meta['warm_chunks'] = stage.trainer.warm_chunks
-    rows = _Rows(stage, metrics, results)
+    rows = Rows(stage, metrics, results, others or {})
     with Checkpoints(stage.directory, meta, stage.learners) as checkpoints:
         start = checkpoints.latest
         if start is not None and start > stage.calls:
@@ -139,7 +77,7 @@ def run(
         if start is None:
             state = stage.trainer.init(keys, data)
             if after_chunk:
-                rows.add_results(0, after_chunk(0, state, {}))
+                state = rows.add_results(0, after_chunk(0, state, {}), state)
         else:
             abstract = jax.eval_shape(stage.trainer.init, keys, data)
             state = checkpoints.restore(abstract, stage.mesh, stage.trainer.state_spec)
@@ -192,7 +130,7 @@ def _run_chunks(stage, state, data, start, checkpoints, rows, after_chunk, progr
         if due or hook:
             values, pending = record(*pending), None
             if hook:
-                rows.add_results(call - warm, hook(call - warm, state, values))
+                state = rows.add_results(call - warm, hook(call - warm, state, values), state)
             if due:
                 _refuse_nan(stage, state, call - warm)
                 rows.sync()
@@ -202,66 +140,6 @@ def _run_chunks(stage, state, data, start, checkpoints, rows, after_chunk, progr
         if stopping and call < stage.calls:
             raise Preempted(f'{stage.name}: stopped and saved after {stage.place(call)}')
     return Outcome(state, start, compile_seconds, run_seconds)
-
-
-class _Rows:
-    """The rows of one stage: made, written, and taken back when a restart repeats their chunk."""
-
-    def __init__(self, stage: Stage, metrics: Writer, results: Writer | None):
-        self._stage, self._metrics, self._results = stage, metrics, results
-
-    def rewind(self, call: int | None) -> None:
-        """Drops this stage's rows past the checkpoint (all of them where there is none)."""
-        last = -1 if call is None else max(0, call - self._stage.trainer.warm_chunks)
-        for writer in filter(None, (self._metrics, self._results)):
-            writer.rewind(lambda row: row.get('stage') != self._stage.name or row.get('chunk', 0) <= last)
-
-    def sync(self) -> None:
-        for writer in filter(None, (self._metrics, self._results)):
-            writer.sync()
-
-    def add_results(self, chunk: int, rows: Iterable[Row] | None) -> None:
-        if rows and self._results is None:
-            raise ValueError(
-                f'{self._stage.name}: after_chunk returned rows, but there is no `results` to write them to'
-            )
-        head = {'stage': self._stage.name, 'chunk': chunk}
-        for row in rows or ():
-            self._results.append(head | dict(row) | head)
-
-    def add_metrics(self, chunk: int, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Checks and writes the metrics of a chunk, {name: (learners,)}; those of the warm-up (below 1) are checked."""
-        stage = self._stage
-        head = {'stage': stage.name, 'chunk': chunk, 'step': chunk * stage.steps_per_chunk}
-        for name, value in values.items():
-            if value.shape != (stage.learners,):
-                raise ValueError(f'{stage.name}: metric {name!r} has shape {value.shape[1:]}, but must be a scalar')
-            _refuse_bad(stage, f'metric {name!r}', ~np.isfinite(value), chunk, value)
-        if chunk < 1:
-            return values
-        if stage.mean_over_learners:
-            self._metrics.append(head | {'learners': stage.learners} | {n: v.mean() for n, v in values.items()})
-            return values
-        for i, label in enumerate(stage.labels):
-            columns = head | {'learner': i} | dict(label)
-            clash = columns.keys() & values.keys()
-            if clash:
-                raise ValueError(f'{stage.name}: {min(clash)!r} is a metric and also a column of the row; rename one')
-            self._metrics.append(columns | {name: value[i] for name, value in values.items()})
-        return values
-
-
-def _refuse_bad(stage: Stage, what: str, bad: np.ndarray, chunk: int, value: np.ndarray | None = None) -> None:
-    """Stops at the first learner for which bad (learners,) is true."""
-    if bad.any():
-        i = int(np.argmax(bad))
-        number = 'nan' if value is None else value[i]
-        first, last = (chunk - 1) * stage.steps_per_chunk + 1, chunk * stage.steps_per_chunk
-        when = f'steps {first} to {last}' if chunk > 0 else 'the warm-up'
-        raise FloatingPointError(
-            f'{stage.name}: learner {i} ({dict(stage.labels[i])}): {what} is {number} in {when}; '
-            f'the last good checkpoint is in {stage.directory}'
-        )
 
 
 @jax.jit
@@ -278,7 +156,7 @@ def _refuse_nan(stage: Stage, state: Any, chunk: int) -> None:
     bad = parallel.gather(_has_nan(state), stage.learners)
     for path, leaf in zip(paths, bad, strict=True):
         if leaf is not None:
-            _refuse_bad(stage, f'state{path}', leaf, chunk)
+            refuse_bad(stage, f'state{path}', leaf, chunk)
 
 
 def _agree(stop: Any, due: bool = False) -> tuple[bool, bool]:
