@@ -150,7 +150,7 @@ def suspected(about: Subject, told: Told, dimensions: Sequence[str]) -> dict[str
     return {
         'suspect_demos': [
             {'demo': demos.names[one.demo], 'index': one.demo, 'operator': _operator(demos, one.demo)} | _reasons(one)
-            for one in suspects.rank(found, demos.operators)
+            for one in suspects.rank(found, demos.operators, demos.names)
         ],
         'suspect_operators': [{'operator': one.demo} | _reasons(one) for one in by_operator],
         'measures': {name: _finite(values) for name, values in found._asdict().items()},

@@ -13,7 +13,7 @@ from launch.report import page, tables
 from launch.report.figures import Picture
 from launch.report.words import number
 
-_SHOWN = 4  # entries of a start that the table shows
+_SHOWN = 3  # entries of a start that the table shows
 
 
 def render(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:

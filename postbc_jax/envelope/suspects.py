@@ -110,7 +110,7 @@ def robust_z(values: np.ndarray, reference: np.ndarray | None = None) -> np.ndar
         return np.where(values == middle, 0.0, (values - middle) / scale)
 
 
-def rank(measures: Measures, operators: Sequence[str] = ()) -> list[Suspect]:
+def rank(measures: Measures, operators: Sequence[str] = (), names: Sequence[str] = ()) -> list[Suspect]:
     """The suspect demonstrations, worst first.
 
     Each is compared with its operator's others, where there are OWN of these, else with all: what an operator always
@@ -119,20 +119,22 @@ def rank(measures: Measures, operators: Sequence[str] = ()) -> list[Suspect]:
     Args:
       measures: of E demonstrations.
       operators: E names; () or '' where unknown.
+      names: the demonstrations', E; () numbers them.
     """
-    names = np.array(operators or [''] * len(measures.length))
+    who = np.array(operators or [''] * len(measures.length))
     found = []
-    for demo in range(len(names)):
-        mine = names == names[demo]
-        alike = mine if names[demo] and mine.sum() >= OWN else np.ones(len(names), bool)
-        whose = f'{names[demo]}’s' if alike is mine else 'all'
+    for demo in range(len(who)):
+        mine = who == who[demo]
+        alike = mine if who[demo] and mine.sum() >= OWN else np.ones(len(who), bool)
+        whose = f'{who[demo]}’s' if alike is mine else 'all'
         reasons = _outlying(measures, demo, alike, whose)
         if measures.success[demo] == 0:
             share = np.mean(measures.success)
             said = f'It ends without success, which {100 * share:.0f} % of the demonstrations have.'
             reasons.append(Reason('success', 0.0, float(share), np.inf, said))
         if measures.twin[demo] >= 0:
-            said = f'It repeats demonstration {measures.twin[demo]} step for step.'
+            twin = names[measures.twin[demo]] if len(names) else f'demonstration {measures.twin[demo]}'
+            said = f'It repeats {twin} step for step.'
             reasons.append(Reason('twin', float(measures.twin[demo]), -1.0, np.inf, said))
         if reasons:
             ranked = tuple(sorted(reasons, key=lambda reason: -reason.z))
