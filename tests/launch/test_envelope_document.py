@@ -13,12 +13,12 @@ from ml_collections import ConfigDict
 
 from launch import envelopes
 from launch.demonstrations import subsets
-from launch.envelope import flagged, make_envelope, one_source, reliable, subject
+from launch.envelope import flagged, make_envelope, one_source, reliable, subject, told
 from launch.point import Point
 from launch.progress import Progress
 from launch.report import figures
 from postbc_jax import checkpoint, data, loop
-from postbc_jax.data import npz, robomimic
+from postbc_jax.data import bootstrap, npz, robomimic
 from postbc_jax.envelope import regions
 from tests.launch.test_report_page import Page
 from tests.launch.tiny_runs import ROOT, environment
@@ -167,6 +167,25 @@ def test_what_a_policy_has_learnt_from_is_found_whatever_the_file_is_called(run,
         assert found.label['seed'] == seed and found.label['pretrain'] == 'post_bc'
         mask = subsets(config, demos)[seed]
         np.testing.assert_array_equal(found.learnt, [mask[demos.episode == e].all() for e in order])
+
+
+def test_members_are_asked_about_what_they_have_not_seen(run, document):
+    found = subject.read(run / 'policies' / 'pretrained', str(run.parent / 'erring.hdf5'), None)
+    point = Point(one_source(found), document[0], found.sizes, Progress(1), lambda: False)
+    answer = told.tell(point, found.learning)  # from the document's checkpoint
+    episode = found.learning.windows.episode
+    keys = [jax.random.fold_in(point.key('posterior'), member) for member in range(told.FEWEST)]
+    ones = np.ones(len(episode))
+    drawn = [bootstrap.trajectories(jax.random.fold_in(key, 0), episode, ones, 8) for key in keys]
+    unseen = np.array(drawn) == 0
+    for demo in range(8):
+        mine = unseen[:, episode == demo]
+        expected = mine if mine[:, 0].sum() >= 2 else np.ones_like(mine)
+        np.testing.assert_array_equal(answer.members[:, episode == demo], expected)
+    operators = np.array(found.learning.demos.operators)[episode]
+    assert answer.operators == tuple(sorted(set(operators))) and answer.mean.shape[1] == len(answer.operators)
+    np.testing.assert_array_equal(np.array(answer.operators)[answer.own().argmax(axis=1)], operators)
+    assert np.all(answer.own() + answer.others() == 1)
 
 
 def test_a_runs_own_guard_is_asked_where_it_has_one(run, document, monkeypatch, tmp_path):
