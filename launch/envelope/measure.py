@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from launch.envelope import words
-from launch.envelope.guarding import Guarding
+from launch.envelope.flagged import Flagged
 from launch.envelope.reliable import Reliable
 from launch.envelope.subject import Subject
 from launch.envelope.told import Told, in_action_units
@@ -133,8 +133,8 @@ def reliability(found: Reliable) -> dict[str, Any]:
     }
 
 
-def suspected(about: Subject, told: Told) -> dict[str, Any]:
-    """Suspect demonstrations and operators, and every demonstration's measures."""
+def suspected(about: Subject, told: Told, dimensions: Sequence[str]) -> dict[str, Any]:
+    """Suspect demonstrations and operators, and every demonstration's measures. dimensions: the action's names."""
     windows, demos = about.learning.windows, about.learning.demos
     own = told.split(told.own())
     spread = np.sqrt(own.between + own.within + own.unknown)
@@ -143,13 +143,14 @@ def suspected(about: Subject, told: Told) -> dict[str, Any]:
     by_operator = []
     if len(told.operators) > 1:
         others = told.split(told.others())
-        squares = np.mean((rows[1] - others.mean) ** 2 / (others.between + others.within + others.unknown), axis=1)
-        unlike = np.sqrt(np.bincount(windows.episode, squares) / np.bincount(windows.episode))
-        by_operator = suspects.by_operator(found, demos.operators, unlike)
+        apart = (rows[1] - others.mean) / np.sqrt(others.between + others.within + others.unknown)
+        unlike = np.sqrt(np.bincount(windows.episode, np.mean(apart**2, axis=1)) / np.bincount(windows.episode))
+        biased = suspects.biases(apart, windows.episode, np.array(told.operators)[told.operator], dimensions)
+        by_operator = suspects.by_operator(found, demos.operators, unlike, biased)
     return {
         'suspect_demos': [
             {'demo': demos.names[one.demo], 'index': one.demo, 'operator': _operator(demos, one.demo)} | _reasons(one)
-            for one in suspects.rank(found, demos.operators)
+            for one in suspects.rank(found, demos.operators, demos.names)
         ],
         'suspect_operators': [{'operator': one.demo} | _reasons(one) for one in by_operator],
         'measures': {name: _finite(values) for name, values in found._asdict().items()},
@@ -192,8 +193,9 @@ def record(about: Subject, told: Told, before: np.ndarray | None) -> dict[str, A
     }
 
 
-def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]:
-    """The guard's bounds, and how often each kind of decision is flagged, by context and by region."""
+def guarded(about: Subject, found: Flagged, regions: Regions, suspected: Sequence[int]) -> dict[str, Any]:
+    """The guard's bounds, and how often each kind of decision is flagged, by context and by region; and the bounds that
+    there would be without the suspected demonstrations."""
     chunk, state = found.chunk > 1, found.state > 1
     either, played = chunk | state, (found.policy_chunk > 1).mean(axis=1)
     context = np.asarray(found.contexts(np.asarray(about.learning.demos.obs)))
@@ -204,12 +206,17 @@ def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]
         names = entries(about.learning.demos.obs_keys)
         row = {name: value for name, value in row.items() if name != 'seed'}
         row |= {'entry': given and names[given.column], 'above': given and given.above, 'below': given and given.below}
+        row['ranges'] = _ranges(np.asarray(about.learning.demos.actions)[context == index])
         row |= {'alpha': given.alpha if given else 1.0, 'bound': given and given.bound}
         row |= {'flagged': _mean(either[held]), 'policy_flagged': _mean(played[asked])}
+        row['without_suspects'] = _without(
+            found, row, held & ~np.isin(about.learning.windows.episode[found.steps], suspected), asked
+        )
         shown.append(row)
     at, asked = regions.index[found.steps], regions.index[found.policy_steps]
     return {
         'mode': about.config.guard.mode,
+        'of': 'the run' if found.own else 'these demonstrations',
         'contexts': shown,
         'flagged': {'chunk': _mean(chunk), 'state': _mean(state), 'either': _mean(either)},
         'policy_flagged': _mean(played),
@@ -219,6 +226,17 @@ def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]
         'demonstrators': {'chunk': found.chunk.tolist(), 'state': found.state.tolist()},
         'policy': {'chunk': found.policy_chunk[:, :8].ravel().tolist()},
     }
+
+
+def _without(found: Flagged, row: dict[str, Any], kept: np.ndarray, asked: np.ndarray) -> dict[str, Any] | None:
+    """A context's bounds by those of its held-out steps that are kept (n,), and the share of the policy's draws beyond
+    them at the states (m,) that were asked about; None where too few are left, and of a run's own guard, whose bounds
+    come of other steps."""
+    if found.own or kept.sum() < 1 / row['rate']:
+        return None
+    chunk, state = (conformal.quantile(x[kept], row['rate'] / conformal.SHARES) for x in (found.chunk, found.state))
+    flagged = _mean((found.policy_chunk[asked] > chunk).ravel())
+    return {'radius': row['radius'] * chunk, 'familiar': row['familiar'] * state, 'policy_flagged': flagged}
 
 
 def states_of(file: Path, about: Subject, demos: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -240,6 +258,12 @@ def _operator(demos: Any, demo: int) -> str:
     return demos.operators[demo] if demos.operators else ''
 
 
+def _ranges(actions: np.ndarray) -> list[dict[str, float]]:
+    """The range of every dimension of a context's actions (n, A)."""
+    found = describe.ranges(actions, np.zeros(len(actions), int), 1)[:, 0].T
+    return [dict(zip(('low', 'middle', 'high'), map(float, row), strict=True)) for row in found]
+
+
 def _reasons(one: suspects.Suspect) -> dict[str, Any]:
     rows = [reason._asdict() | {'z': reason.z if np.isfinite(reason.z) else None} for reason in one.reasons]
     return {'reasons': rows}
@@ -249,12 +273,9 @@ def _curve(curve: Curve | None) -> dict[str, Any] | None:
     if curve is None:
         return None
     ends = (('', 'value'), ('_low', 'low'), ('_high', 'high'))
+    verdict = 'undecided' if np.isnan(curve.excess.low) else curve.verdict  # of one demonstration
     found = {f'coverage{end}': _finite(getattr(curve.coverage, name)) for end, name in ends}
-    return (
-        found
-        | {f'excess{end}': _finite(getattr(curve.excess, name)) for end, name in ends}
-        | {'verdict': curve.verdict}
-    )
+    return found | {f'excess{end}': _finite(getattr(curve.excess, name)) for end, name in ends} | {'verdict': verdict}
 
 
 def _finite(values: Any) -> Any:
