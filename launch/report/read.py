@@ -15,6 +15,7 @@ from launch import freeze, status
 from launch.arms import PRETRAIN
 from launch.slurm.script import indices
 from postbc_jax import metrics
+from postbc_jax.envelope.monitor_config import STATES
 
 Row = dict[str, Any]
 
@@ -78,6 +79,10 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
+def _state(value: Any) -> bool:
+    return value in STATES
+
+
 def _pretrain(value: Any) -> bool:
     return value in PRETRAIN
 
@@ -92,7 +97,7 @@ _WATCHED = _ARM | {
     'finetune': _text,
     'chunk': _whole,
     'env_steps': _number,
-    'state': _text,
+    'state': _state,
     'did': _texts,
     'shown': _texts,
 }

@@ -17,15 +17,14 @@ from launch.report.arms import LOOKS
 from launch.report.read import Row
 from launch.report.sections import Unit
 from launch.report.words import number
+from postbc_jax.envelope import monitor_config
 
 Run = tuple[Arm, Unit, int]  # the last its finetuning seed
 
 # By state: colour, and the letter that says it without colour.
+_LOOKS = zip(('regularised', 'post_bc', 'fixed', 'matched'), ('', 'u', 'o', 'd'), strict=True)
 STATES = {
-    'healthy': (LOOKS['regularised'][2][0], ''),
-    'under-exploring': (LOOKS['post_bc'][2][0], 'u'),
-    'overconfident': (LOOKS['fixed'][2][0], 'o'),
-    'drifting': (LOOKS['matched'][2][0], 'd'),
+    state: (LOOKS[family][2][0], letter) for state, (family, letter) in zip(monitor_config.STATES, _LOOKS, strict=True)
 }
 _LETTERS = 26  # chunks of a run, at most, in whose cells a letter still fits
 
