@@ -42,6 +42,11 @@ WATCHED = (
     'envelope’s spread (of the pretrained policy’s where none was fitted).'
 )
 
+SCENARIOS = (
+    'Mean success over the grid of scenarios (action gain, bias, observation noise, delay) as finetuning goes on. A '
+    'curve that falls while success above rises: the policy learns the task as it is and loses its range.'
+)
+
 BEST = (
     'The best of many is biased upwards: it was chosen by the seeds and episodes that its number comes from, and its '
     'interval knows nothing of the choice. Overlapping intervals do not order settings. Before a number is quoted, '

@@ -32,6 +32,7 @@ class Point(NamedTuple):
       candidates: rows of candidates.jsonl, which best_of_n alone writes.
       calibration: rows of calibration.json, which config.alpha and config.calibration ask for.
       monitor: rows of monitor.jsonl, which config.monitor asks for.
+      scenarios: rows of scenarios.jsonl, which config.scenarios.every asks for.
       setting: of a run of several settings, the index of the one that this is; None of any other.
     """
 
@@ -43,6 +44,7 @@ class Point(NamedTuple):
     candidates: list[Row]
     calibration: list[Row]
     monitor: list[Row]
+    scenarios: list[Row]
     setting: int | None = None
 
 
@@ -52,7 +54,7 @@ _FILES = {
     'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
     'noise.json': 'the noise scale is left out; pretraining writes it',
 }
-_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'monitor.jsonl', 'settings.json')
+_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'monitor.jsonl', 'scenarios.jsonl', 'settings.json')
 
 
 def _number(value: Any) -> bool:
@@ -168,6 +170,7 @@ def _point(directory: Path, name: str, notes: list[str]) -> list[Point]:
             notes,
         ),
         monitor=_usable(_lines(text, 'monitor.jsonl', prefix, notes), _WATCHED, f'{prefix}monitor.jsonl', notes),
+        scenarios=_usable(_lines(text, 'scenarios.jsonl', prefix, notes), _RESULT, f'{prefix}scenarios.jsonl', notes),
     )
     settings = _json(text, 'settings.json', prefix, notes)
     if settings is None:
@@ -183,7 +186,7 @@ def _of_setting(point: Point, index: int, setting: dict[str, Any]) -> Point:
     config = flatten_dict(point.config, sep='.', keep_empty_nodes=True) | setting
     mine = {
         field: [row for row in getattr(point, field) if index in (row.get('settings') or ())]
-        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration', 'monitor')
+        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration', 'monitor', 'scenarios')
     }
     name = f'{point.name}#{index}'
     return point._replace(name=name, config=unflatten_dict(config, sep='.'), setting=index, **mine)

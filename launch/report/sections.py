@@ -56,6 +56,7 @@ class Section:
       calibration: {arm: {unit: row of calibration.json}}, of the section's arms.
       candidates: of best_of_n, {arm: {N: {unit: success}}}.
       watched: {(arm, unit, finetuning seed): rows of monitor.jsonl}; empty where nobody watched.
+      scenarios: the same of scenarios.jsonl, during finetuning.
       episodes: fewest episodes behind a success rate.
       finetune_seeds: largest number of finetuning seeds of a unit.
     """
@@ -76,6 +77,7 @@ class Section:
     calibration: dict[Arm, dict[Unit, Row]]
     candidates: dict[Arm, dict[int, dict[Unit, float]]]
     watched: dict[tuple[Arm, Unit, int], list[Row]]
+    scenarios: dict[tuple[Arm, Unit, int], list[Row]]
     episodes: int
     finetune_seeds: int
 
@@ -184,7 +186,8 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
         curves=_curves(series),
         calibration={arm: calibration[arm] for arm in arms if arm in calibration},
         candidates=_candidates(points) if algorithm == 'best_of_n' else {},
-        watched=_watched(points, algorithm),
+        watched=_by_run(points, 'monitor', algorithm),
+        scenarios=_by_run(points, 'scenarios', algorithm),
         episodes=min(episodes, default=0),
         finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,
     )
@@ -218,11 +221,11 @@ def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
     return found
 
 
-def _watched(points: list[Point], algorithm: str) -> dict[tuple[Arm, Unit, int], list[Row]]:
-    """The monitor's rows of every run, in their order."""
+def _by_run(points: list[Point], field: str, algorithm: str) -> dict[tuple[Arm, Unit, int], list[Row]]:
+    """What a field of the points has of every run of a finetuner, in its order."""
     found = defaultdict(list)
     for point in points:
-        for row in point.monitor:
+        for row in getattr(point, field):
             if row['finetune'] == algorithm:
                 found[arm_of(row), (point.name, row['seed']), row.get('finetune_seed') or 0].append(row)
     return dict(found)
