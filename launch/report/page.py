@@ -7,7 +7,7 @@ import html
 import json
 from collections.abc import Sequence
 
-from launch.report import figures, prose, tables, watched, words
+from launch.report import decided, figures, prose, tables, watched, words
 from launch.report.arms import styles
 from launch.report.figures import Picture
 from launch.report.read import Point
@@ -130,6 +130,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
             _pair(pictures, section),
             f'<h3>Coverage by region</h3><div class="panels">{by_region}</div>' if by_region else '',
             tables.regions(section),
+            _decided(section),
             '</section>',
         ]
     )
@@ -142,6 +143,15 @@ def figure(pictures: dict[str, Picture], name: str, caption: str, table: str) ->
     text = f'<figcaption>{_text(caption)}</figcaption>' if caption else ''
     folded = f'<details><summary>Numbers</summary>{table}</details>' if table else ''
     return f'<figure>{pictures[name].svg}{text}{folded}</figure>'
+
+
+def _decided(section: Section) -> str:
+    """Decisions by context; '' where none were counted."""
+    header, rows = decided.numbers(section.contexts['before'], section.contexts['after'], section.arms)
+    if not rows:
+        return ''
+    counted = tables.table(header, [[_text(cell) for cell in row] for row in rows])
+    return f'<h3>Decisions by context</h3><p class="under">{_text(prose.DECIDED)}</p>{counted}'
 
 
 def _watched(section: Section) -> str:

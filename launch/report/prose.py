@@ -47,6 +47,12 @@ SCENARIOS = (
     'curve that falls while success above rises: the policy learns the task as it is and loses its range.'
 )
 
+DECIDED = (
+    'Outside: share of the decisions made there whose chunk lay outside the envelope of the demonstrations and was '
+    'replaced. Strange: share made at states unlike the demonstrated ones. A good demonstrator is flagged, by either, '
+    'at the rate that guard.json gives for the context. Success: of the episodes with a decision there.'
+)
+
 BEST = (
     'The best of many is biased upwards: it was chosen by the seeds and episodes that its number comes from, and its '
     'interval knows nothing of the choice. Overlapping intervals do not order settings. Before a number is quoted, '

@@ -55,6 +55,7 @@ class Section:
       curves: {arm: Curves}, all on the same steps; empty where nothing was finetuned.
       calibration: {arm: {unit: row of calibration.json}}, of the section's arms.
       candidates: of best_of_n, {arm: {N: {unit: success}}}.
+      contexts: {'before' or 'after': {arm: {context: what each row says of it}}}.
       watched: {(arm, unit, finetuning seed): rows of monitor.jsonl}; empty where nobody watched.
       scenarios: the same of scenarios.jsonl, during finetuning.
       episodes: fewest episodes behind a success rate.
@@ -76,6 +77,7 @@ class Section:
     curves: dict[Arm, Curves]
     calibration: dict[Arm, dict[Unit, Row]]
     candidates: dict[Arm, dict[int, dict[Unit, float]]]
+    contexts: dict[str, dict[Arm, dict[str, list[Row]]]]
     watched: dict[tuple[Arm, Unit, int], list[Row]]
     scenarios: dict[tuple[Arm, Unit, int], list[Row]]
     episodes: int
@@ -186,6 +188,7 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
         curves=_curves(series),
         calibration={arm: calibration[arm] for arm in arms if arm in calibration},
         candidates=_candidates(points) if algorithm == 'best_of_n' else {},
+        contexts={'before': _by_context(untouched), 'after': _by_context(last)},
         watched=_by_run(points, 'monitor', algorithm),
         scenarios=_by_run(points, 'scenarios', algorithm),
         episodes=min(episodes, default=0),
@@ -206,6 +209,14 @@ def _by_region(rows: Iterable[tuple[Arm, Unit, Row]]) -> dict[Arm, dict[str, dic
     found: dict[Arm, dict[str, dict[Unit, float]]] = defaultdict(_nested)
     for (arm, region, unit), values in rates.items():
         found[arm][region][unit] = float(np.mean(values))
+    return found
+
+
+def _by_context(rows: Iterable[tuple[Arm, Unit, Row]]) -> dict[Arm, dict[str, list[Row]]]:
+    found: dict[Arm, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for arm, _, row in rows:
+        for name, said in (row.get('contexts') or {}).items():
+            found[arm][name].append(said)
     return found
 
 

@@ -1,11 +1,13 @@
 """The envelope of a point's demonstrations: who has seen what, what is kept, and what its rows say."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 
 from experiments import default
-from launch import checks, demonstrations, envelopes
+from launch import checks, demonstrations, envelopes, scales
 from launch import config as settings
 from launch.point import Point
 from postbc_jax.envelope import conformal
@@ -27,7 +29,7 @@ class Silent:
 
 @pytest.fixture(scope='module')
 def fitted(tmp_path_factory):
-    """(Learning, Fitted, the rows)."""
+    """(Learning, Fitted, its rows)."""
     config = settings.at_point(default.get_config(), TINY)
     checks.check(config)
     env = settings.environment(config)
@@ -35,6 +37,24 @@ def fitted(tmp_path_factory):
     learning = demonstrations.prepare(point, demonstrations.demonstrations(point))
     found = envelopes.fit(point, learning)
     return learning, found, envelopes.rows(found, config.guard.rate)
+
+
+def test_a_contexts_alpha_is_in_the_noise_at_its_states(fitted):
+    learning = fitted[0]
+    contexts = ({'name': 'approach', 'key': 'position', 'below': 0.0, 'alpha': 0.5},)
+    config = settings.at_point(default.get_config(), {'contexts': contexts})
+    point = SimpleNamespace(config=config, env=settings.environment(config))
+    steps = [np.flatnonzero(mask)[:count] for mask, count in zip(learning.mask, (40, 30), strict=True)]
+    weighed = scales.by_context(point, learning, np.ones((2, 40, 3, 2, 1)), steps)
+    for own, of_seed in zip(steps, weighed, strict=True):
+        expected = np.where(learning.demos.obs[own, 0] < 0, 0.5, 1.0)
+        assert set(expected) == {0.5, 1.0}
+        np.testing.assert_array_equal(
+            of_seed[: len(own)], np.broadcast_to(expected[:, None, None, None], (len(own), 3, 2, 1))
+        )
+    factors = np.ones((1, 2, 3, 2, 1))
+    bare = SimpleNamespace(config=default.get_config())
+    assert scales.by_context(bare, learning, factors, steps) is factors
 
 
 def one(stack, seed):
