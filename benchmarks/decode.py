@@ -11,11 +11,9 @@ import numpy as np
 import torch
 
 from benchmarks import timing, torch_decode
+from benchmarks.decision import ACTIONS, CALLS, CHUNK, OBS
 from postbc_jax import policies
 from postbc_jax.policies import diffusion, flow
-
-OBS, ACTIONS, CHUNK = 19, 7, 4
-CALLS = {1: 100, 256: 10}  # decodes a measurement, by batch
 
 
 def rows() -> list[dict]:

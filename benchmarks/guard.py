@@ -1,7 +1,8 @@
 """What a guard costs: the latency of one decision with and without it, in the same process.
 
 Rows of `make bench`: the policies of benchmarks.decode, behind an envelope as launch.envelopes fits it (a guide of
-2 x 64, 512 demonstrated states). Without a guard nothing of it is compiled: tests/envelope holds that.
+2 x 64, 512 demonstrated states), weights inside the program, as launch.export writes it. Without a guard nothing of it
+is compiled: tests/envelope holds that.
 """
 
 import statistics
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.decode import ACTIONS, CALLS, CHUNK, OBS
+from benchmarks.decision import ACTIONS, CALLS, CHUNK, OBS
 from postbc_jax import policies
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.envelope.envelope import Envelope
@@ -44,12 +45,13 @@ def _row(name: str, batch: int) -> dict:
     )
     obs = rng.uniform(-1, 1, (batch, OBS)).astype(np.float32)
     noise = rng.standard_normal((batch, CHUNK, ACTIONS)).astype(np.float32)
-    decode = jax.jit(lambda policy, obs, noise: jax.vmap(policy.decide)(obs, noise))
 
     def decisions(policy):
+        decode = jax.jit(lambda obs, noise: jax.vmap(policy.decide)(obs, noise))
+
         def run() -> None:
             for _ in range(CALLS[batch]):
-                jax.block_until_ready(decode(policy, obs, noise))
+                jax.block_until_ready(decode(obs, noise))
 
         return run
 

@@ -28,7 +28,7 @@ GUARDED = (
 def run(tiny, start, tmp_path_factory):
     """(work directory, stdout)."""
     directory = tmp_path_factory.mktemp('guarded')
-    out, err = finish(start(f'--config={tiny}', f'--workdir={directory}', *GUARDED))
+    out, err = finish(start(f'--config={tiny}', f'--workdir={directory}', *GUARDED), seconds=1200)
     assert err == []
     return directory, out
 
