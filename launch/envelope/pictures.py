@@ -41,7 +41,8 @@ _SMALL = (4.5, 3.4)
 
 def draw(found: Mapping[str, Any]) -> dict[str, Picture]:
     """By name: 'when', 'why', 'why_dimensions' where there are several, 'range_A' ... a region, 'suspects',
-    'guard_chunk', 'guard_state'; 'reliability' and 'excess' where the policy could be asked; 'starts' where something is to record."""
+    'guard_chunk', 'guard_state'; 'reliability' and 'excess' where the policy could be asked; 'starts' where there
+    is something to record."""
     panels = {'when': when}
     if found['reliability']['whole']:
         panels |= {'reliability': reliability, 'excess': excess}
