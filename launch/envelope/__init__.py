@@ -130,7 +130,7 @@ def _claim(directory: Path, subject: subjects.Subject) -> None:
         'policy': str(subject.folder.resolve()),
         'learner': subject.index,
         'demos': subjects.digest(subject.learning.demos),
-        'config': subject.config.to_dict(),
+        'config': json.loads((subject.folder.resolve().parents[1] / 'config.json').read_text()),
     }
     now, file = json.loads(json.dumps(now)), directory / CLAIM
     before = json.loads(file.read_text()) if file.exists() else now
