@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch.envelope import flagged, measure, page, pictures, reliable, told
+from launch.envelope import advice, flagged, measure, page, pictures, reliable, told
 from launch.envelope import subject as subjects
 from launch.point import Point
 from launch.progress import Progress
@@ -74,7 +74,7 @@ def make_envelope(
     ensemble = told.tell(point, subject.learning)
     varied, normalised = measure.variation(subject, where, ensemble)
     found |= {'regions': measure.regions(subject, where, normalised)} | varied
-    found |= measure.suspected(subject, ensemble, found['dimensions']) | measure.record(subject, ensemble, earlier)
+    found |= advice.suspected(subject, ensemble, found['dimensions']) | advice.record(subject, ensemble, earlier)
     progress.say(f'{where.count} regions, {len(found["suspect_demos"])} suspect demonstrations')
 
     progress.stage('policy')
@@ -119,7 +119,7 @@ def _earlier(before: str, subject: subjects.Subject) -> tuple:
             f'--before={before}: {len(missing)} of its {demos.episodes} demonstrations are not in '
             f'{subject.learning.path}: give all of them as --demos'
         )
-    return measure.states_of(Path(before), subject, demos)
+    return advice.states_of(Path(before), subject, demos)
 
 
 def _claim(directory: Path, subject: subjects.Subject) -> None:
@@ -130,7 +130,7 @@ def _claim(directory: Path, subject: subjects.Subject) -> None:
         'policy': str(subject.folder.resolve()),
         'learner': subject.index,
         'demos': subjects.digest(subject.learning.demos),
-        'config': subject.config.to_dict(),
+        'config': json.loads((subject.folder.resolve().parents[1] / 'config.json').read_text()),
     }
     now, file = json.loads(json.dumps(now)), directory / CLAIM
     before = json.loads(file.read_text()) if file.exists() else now

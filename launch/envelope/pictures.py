@@ -40,8 +40,9 @@ _SMALL = (4.5, 3.4)
 
 
 def draw(found: Mapping[str, Any]) -> dict[str, Picture]:
-    """'when', 'why', 'why_dimensions', 'range_A' ... a region; 'suspects'; 'reliability' and 'excess' where the policy
-    could be asked, 'starts' where there is something to record, 'guard'."""
+    """By name: 'when', 'why', 'why_dimensions' where there are several, 'range_A' ... a region, 'suspects',
+    'guard_chunk', 'guard_state'; 'reliability' and 'excess' where the policy could be asked; 'starts' where there
+    is something to record."""
     panels = {'when': when}
     if found['reliability']['whole']:
         panels |= {'reliability': reliability, 'excess': excess}
@@ -49,7 +50,8 @@ def draw(found: Mapping[str, Any]) -> dict[str, Picture]:
         panels['starts'] = starts
     pictures = {name: figures.picture(name, [partial(panel, found=found)], _SMALL) for name, panel in panels.items()}
     legend = dict(look for name, look in PARTS.items() if found[name] is not None)
-    for name, panel in {'why': why, 'why_dimensions': why_dimensions}.items():
+    reasons = {'why': why} | ({'why_dimensions': why_dimensions} if len(found['dimensions']) > 1 else {})
+    for name, panel in reasons.items():
         pictures[name] = figures.picture(name, [partial(panel, found=found)], (4.5, 3.9), legend)
     for index, region in enumerate(found['regions']):
         size = (4.5, 1.5 + 0.3 * len(found['dimensions']))
@@ -218,6 +220,7 @@ def starts(axes: Axes, found: Mapping[str, Any]) -> None:
     names = found['entries']
     frame(axes, 'Where to record next', names[x], names[y])
     axes.plot(every[:, x], every[:, y], 'o', color=SOFT, markersize=5, alpha=0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     placed: dict[tuple[float, float], list[str]] = {}
     for number, pick in enumerate(found['record_next'], 1):
         placed.setdefault((pick['start'][x], pick['start'][y]), []).append(str(number))

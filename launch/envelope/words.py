@@ -95,7 +95,7 @@ def about(found: Mapping[str, Any]) -> str:
     policy, demos = found['policy'], found['demos']
     who = ', '.join(f'{name} {n}' for name, n in demos['operators'].items())
     return (
-        f'{policy["name"]}, for {policy["task"]}; it decides {policy["chunk"]} actions at a time. '
+        f'{policy["name"]}, for {policy["task"]}; it decides {_actions(policy["chunk"])} at a time. '
         f'{demos["demonstrations"]} demonstrations of {demos["steps"]:,} steps{f" ({who})" if who else ""}; the policy '
         f'has learnt from {demos["learnt_from"]} of them.'
     )
@@ -210,12 +210,12 @@ def diversity(found: Mapping[str, Any]) -> str:
 
 def rules(found: Mapping[str, Any]) -> list[str]:
     """What the guard does, step by step."""
-    chunk, mode = found['policy']['chunk'], found['guard']['mode']
+    mode = found['guard']['mode']
     ways = '; '.join(f'“{name}” {what}' for name, what in MODES.items())
     run = f'This policy’s run used “{mode}”.' if mode else 'This policy’s run used no guard.'
     return [
-        f'Before each decision ({chunk} action{"s" * (chunk > 1)}) is played, it asks two questions: is the state like '
-        'those that were demonstrated, and are the actions together like what demonstrators would do in it?',
+        f'Before each decision ({_actions(found["policy"]["chunk"])}) is played, it asks two questions: is the state '
+        'like those that were demonstrated, and are the actions together like what demonstrators would do in it?',
         'If both answers are yes, the actions are played as they are. Most decisions pass like this.',
         f'If not, the decision is flagged and counted, and something else is played: {ways}. {run}',
         'In a strange state the envelope itself knows little: there a safe policy plays, whatever the mode, if there '
@@ -238,11 +238,16 @@ def limits(found: Mapping[str, Any]) -> list[str]:
         'It has seen only the observations that are in the file: no forces, no people, nothing behind the camera.',
         f'Verdicts are 95 % intervals: each of {len(regions)} regions has one chance in twenty of a wrong one.',
         'How variation is split between operators, within one and not known is a model’s answer, asked about '
-        'demonstrations that its parts had not seen. Its error about rare states is larger than it says.',
+        'demonstrations that its parts had not seen: the spread that it predicts there is '
+        f'{number(found["spread_over_error"], 1)} times what it turns out to be. About rare states it errs more.',
         'What a further demonstration is worth assumes that it goes as the one that began there did, and that what is '
         'not known falls as one over their number.',
         'Suspects are unusual by numbers. A good demonstration of a rare situation is unusual too.',
     ]
+
+
+def _actions(chunk: int) -> str:
+    return f'{chunk} actions' if chunk > 1 else 'one action'
 
 
 def _reasons(row: Mapping[str, Any]) -> str:

@@ -80,6 +80,7 @@ def test_the_numbers_are_those_of_the_demonstrations(document):
     middles = [region['when'][1] for region in found['regions']]
     assert middles[0] <= middles[-1] and all(0 <= share <= 1 for share in middles)
     many = len(set(demos.operators) - {''}) > 1
+    assert 0.1 < found['spread_over_error'] < 10
     assert (found['between_operator'] is None) != many and bool(found['between_operator_reason']) != many
     low, high = found['ranges'][0][0]['low'], found['ranges'][0][0]['high']
     assert demos.actions.min() <= low < high <= demos.actions.max()
