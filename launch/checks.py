@@ -46,8 +46,9 @@ def check(config: ConfigDict) -> None:
         )
     for stage in ('posterior', 'pretrain'):
         settings.chunks(config, stage)
-    if (settings.calibrates(config) or config.guard.mode) and config.subset == 1:
-        raise ValueError('config.subset=1: calibration and guard leave demonstrations out: give each seed at least 2')
+    if config.subset == 1 and (settings.calibrates(config) or settings.fits_envelope(config)):
+        what = 'calibration' if settings.calibrates(config) else 'the fit of the envelope'
+        raise ValueError(f'config.subset=1: {what} leaves demonstrations out: give each seed at least 2')
     _check_guard(config)
     if config.posterior.members == 1 and any(one.alpha == 'rms' for one in settings.each(config)):
         raise ValueError("config.posterior.members=1: has no spread of which config.alpha='rms' could be a part")

@@ -54,7 +54,7 @@ class Picture(NamedTuple):
 
 def draw(section: Section) -> dict[str, Picture]:
     """Every picture that the section has numbers for: 'headline' and its panels 'noise', 'coverage', 'finetuning',
-    'candidates'; 'calibration', 'watched', 'coverage_REGION' for each region, and 'differences'."""
+    'candidates'; 'calibration', 'watched', 'scenarios', 'coverage_REGION' for each region, and 'differences'."""
     look = styles(section.arms)
     legend = {arm.name: style for arm, style in look.items()}
     shown: dict[str, Callable[[Axes], None]] = {}
@@ -74,6 +74,8 @@ def draw(section: Section) -> dict[str, Picture]:
     if section.watched:
         strip = [lambda axes: watched.panel(axes, section.watched, section.arms)]
         pictures['watched'] = picture('watched', strip, watched.size(section.watched))
+    if section.scenarios:
+        pictures['scenarios'] = picture('scenarios', [lambda axes: watched.scenarios(axes, section, look)], _PANEL)
     for region in sorted(section.coverage.keys() - {'all'}):
         name = 'coverage_' + re.sub(r'\W', '_', region)
         pictures[name] = picture(name, [lambda axes, r=region: panels.coverage(axes, section, look, r)], _PANEL)

@@ -112,6 +112,7 @@ def _section(section: Section, pictures: dict[str, Picture], index: int, count: 
         figure(pictures, 'calibration', prose.CALIBRATION, tables.calibration(section)),
         figure(pictures, 'candidates', prose.CANDIDATES, tables.candidates(section)),
         figure(pictures, 'watched', prose.WATCHED, _watched(section)),
+        figure(pictures, 'scenarios', prose.SCENARIOS, ''),
     ]
     regions = [region for region in sorted(section.coverage) if region != 'all']
     by_region = ''.join(

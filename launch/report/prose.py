@@ -42,6 +42,11 @@ WATCHED = (
     'envelope’s spread (of the pretrained policy’s where none was fitted).'
 )
 
+SCENARIOS = (
+    'Mean success over the grid of scenarios (action gain, bias, observation noise, delay) as finetuning goes on. A '
+    'curve that falls while success above rises: the policy learns the task as it is and loses its range.'
+)
+
 DECIDED = (
     'Outside: share of the decisions made there whose chunk lay outside the envelope of the demonstrations and was '
     'replaced. Strange: share made at states unlike the demonstrated ones. A good demonstrator is flagged, by either, '

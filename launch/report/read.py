@@ -15,6 +15,7 @@ from launch import freeze, status
 from launch.arms import PRETRAIN
 from launch.slurm.script import indices
 from postbc_jax import metrics
+from postbc_jax.envelope.monitor_config import STATES
 
 Row = dict[str, Any]
 
@@ -31,6 +32,7 @@ class Point(NamedTuple):
       candidates: rows of candidates.jsonl, which best_of_n alone writes.
       calibration: rows of calibration.json, which config.alpha and config.calibration ask for.
       monitor: rows of monitor.jsonl, which config.monitor asks for.
+      scenarios: rows of scenarios.jsonl, which config.scenarios.every asks for.
       setting: of a run of several settings, the index of the one that this is; None of any other.
     """
 
@@ -42,6 +44,7 @@ class Point(NamedTuple):
     candidates: list[Row]
     calibration: list[Row]
     monitor: list[Row]
+    scenarios: list[Row]
     setting: int | None = None
 
 
@@ -51,7 +54,7 @@ _FILES = {
     'coverage.jsonl': 'pass@N is left out; the evaluation of the pretrained policies writes it',
     'noise.json': 'the noise scale is left out; pretraining writes it',
 }
-_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'monitor.jsonl', 'settings.json')
+_OPTIONAL = ('candidates.jsonl', 'calibration.json', 'monitor.jsonl', 'scenarios.jsonl', 'settings.json')
 
 
 def _number(value: Any) -> bool:
@@ -78,6 +81,10 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
+def _state(value: Any) -> bool:
+    return value in STATES
+
+
 def _pretrain(value: Any) -> bool:
     return value in PRETRAIN
 
@@ -92,7 +99,7 @@ _WATCHED = _ARM | {
     'finetune': _text,
     'chunk': _whole,
     'env_steps': _number,
-    'state': _text,
+    'state': _state,
     'did': _texts,
     'shown': _texts,
 }
@@ -163,6 +170,7 @@ def _point(directory: Path, name: str, notes: list[str]) -> list[Point]:
             notes,
         ),
         monitor=_usable(_lines(text, 'monitor.jsonl', prefix, notes), _WATCHED, f'{prefix}monitor.jsonl', notes),
+        scenarios=_usable(_lines(text, 'scenarios.jsonl', prefix, notes), _RESULT, f'{prefix}scenarios.jsonl', notes),
     )
     settings = _json(text, 'settings.json', prefix, notes)
     if settings is None:
@@ -178,7 +186,7 @@ def _of_setting(point: Point, index: int, setting: dict[str, Any]) -> Point:
     config = flatten_dict(point.config, sep='.', keep_empty_nodes=True) | setting
     mine = {
         field: [row for row in getattr(point, field) if index in (row.get('settings') or ())]
-        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration', 'monitor')
+        for field in ('results', 'coverage', 'noise', 'candidates', 'calibration', 'monitor', 'scenarios')
     }
     name = f'{point.name}#{index}'
     return point._replace(name=name, config=unflatten_dict(config, sep='.'), setting=index, **mine)

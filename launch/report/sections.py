@@ -57,6 +57,7 @@ class Section:
       candidates: of best_of_n, {arm: {N: {unit: success}}}.
       contexts: {'before' or 'after': {arm: {context: what each row says of it}}}.
       watched: {(arm, unit, finetuning seed): rows of monitor.jsonl}; empty where nobody watched.
+      scenarios: the same of scenarios.jsonl, during finetuning.
       episodes: fewest episodes behind a success rate.
       finetune_seeds: largest number of finetuning seeds of a unit.
     """
@@ -78,6 +79,7 @@ class Section:
     candidates: dict[Arm, dict[int, dict[Unit, float]]]
     contexts: dict[str, dict[Arm, dict[str, list[Row]]]]
     watched: dict[tuple[Arm, Unit, int], list[Row]]
+    scenarios: dict[tuple[Arm, Unit, int], list[Row]]
     episodes: int
     finetune_seeds: int
 
@@ -187,7 +189,8 @@ def _section(title: str, task: str, setting: dict[str, Any], algorithm: str, poi
         calibration={arm: calibration[arm] for arm in arms if arm in calibration},
         candidates=_candidates(points) if algorithm == 'best_of_n' else {},
         contexts={'before': _by_context(untouched), 'after': _by_context(last)},
-        watched=_watched(points, algorithm),
+        watched=_by_run(points, 'monitor', algorithm),
+        scenarios=_by_run(points, 'scenarios', algorithm),
         episodes=min(episodes, default=0),
         finetune_seeds=max((seed for _, _, seed in runs), default=-1) + 1,
     )
@@ -229,11 +232,11 @@ def _candidates(points: list[Point]) -> dict[Arm, dict[int, dict[Unit, float]]]:
     return found
 
 
-def _watched(points: list[Point], algorithm: str) -> dict[tuple[Arm, Unit, int], list[Row]]:
-    """The monitor's rows of every run, in their order."""
+def _by_run(points: list[Point], field: str, algorithm: str) -> dict[tuple[Arm, Unit, int], list[Row]]:
+    """What a field of the points has of every run of a finetuner, in its order."""
     found = defaultdict(list)
     for point in points:
-        for row in point.monitor:
+        for row in getattr(point, field):
             if row['finetune'] == algorithm:
                 found[arm_of(row), (point.name, row['seed']), row.get('finetune_seed') or 0].append(row)
     return dict(found)

@@ -13,20 +13,20 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from launch.arms import Arm
 from launch.report import panels, words
-from launch.report.arms import LOOKS
+from launch.report.arms import LOOKS, Style
 from launch.report.read import Row
-from launch.report.sections import Unit
+from launch.report.sections import Section, Unit
 from launch.report.words import number
+from postbc_jax.envelope import monitor_config
 
 Run = tuple[Arm, Unit, int]  # the last its finetuning seed
 
 # By state: colour, and the letter that says it without colour.
+_LOOKS = zip(('regularised', 'post_bc', 'fixed', 'matched'), ('', 'u', 'o', 'd'), strict=True)
 STATES = {
-    'healthy': (LOOKS['regularised'][2][0], ''),
-    'under-exploring': (LOOKS['post_bc'][2][0], 'u'),
-    'overconfident': (LOOKS['fixed'][2][0], 'o'),
-    'drifting': (LOOKS['matched'][2][0], 'd'),
+    state: (LOOKS[family][2][0], letter) for state, (family, letter) in zip(monitor_config.STATES, _LOOKS, strict=True)
 }
+_DARK = '#10151c'  # on cells, in both of the page's modes
 _LETTERS = 26  # chunks of a run, at most, in whose cells a letter still fits
 
 
@@ -51,7 +51,7 @@ def panel(axes: Axes, watched: Mapping[Run, Sequence[Row]], arms: Sequence[Arm])
             axes.add_patch(Rectangle((left, y - 0.4), width, 0.8, facecolor=colour, edgecolor=panels.PAPER))
             did = _mark(row['did'])
             said = did or (letter if len(rows) <= _LETTERS else '')
-            axes.text(left + width / 2, y, said, ha='center', va='center', fontsize=8, color=panels.INK)
+            axes.text(left + width / 2, y, said, ha='center', va='center', fontsize=8, color=_DARK)
             left = row['env_steps']
     axes.set_yticks([float(np.mean(at)) for at in ticks.values()], [arm.name for arm in ticks])
     axes.tick_params(axis='y', length=0)
@@ -69,6 +69,27 @@ def panel(axes: Axes, watched: Mapping[Run, Sequence[Row]], arms: Sequence[Arm])
         if state in seen
     ]
     axes.figure.legend(handles=keys, loc='outside lower center', ncols=2, frameon=False)
+
+
+def scenarios(axes: Axes, section: Section, looks: Mapping[Arm, Style]) -> None:
+    """Mean success over the grid of scenarios at every chunk that measured it; the mean over runs, and each of them."""
+    panels.frame(axes, 'What is left where the task differs', 'environment steps', 'success over scenarios')
+    for arm, style in looks.items():
+        curves = []
+        for run, rows in section.scenarios.items():
+            at: dict[float, list[float]] = {}
+            for row in rows if run[0] == arm else ():
+                at.setdefault(row['env_steps'], []).append(row['success_rate'])
+            if at:
+                curves.append(np.array([(steps, np.mean(rates)) for steps, rates in sorted(at.items())]).T)
+                axes.plot(*curves[-1], color=style.light, linewidth=0.8, alpha=0.5)
+        if curves:
+            length = min(curve.shape[1] for curve in curves)
+            axes.plot(*np.mean([curve[:, :length] for curve in curves], axis=0), **panels.line(style))
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.steps(value)))
 
 
 def _mark(did: Sequence[str]) -> str:

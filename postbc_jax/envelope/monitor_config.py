@@ -36,11 +36,11 @@ class MonitorConfig:
         that it lasts, of RESPONSES. (): nothing, it is written down. 'bound': the noise bound tighter by `bound_step`
         where it drifts, else wider again up to the setting. 'entropy': more of it, by `target_entropy_step` and
         `entropy_cost_step`. 'learning_rate': times `learning_rate_step`. 'roll_back': to the best chunk, where success
-        has collapsed. 'stop': nothing is learnt any more after `roll_backs` roll-backs, or at once where 'roll_back' is
-        not asked for.
+        has collapsed. 'stop': nothing is learnt any more, see `roll_backs`; at once where
+        'roll_back' is not asked for.
       bound_step, learning_rate_step: factors in (0, 1).
       target_entropy_step: nats a decision. entropy_cost_step: of the loss.
-      roll_backs: after how many more than these 'stop' stops.
+      roll_backs: how many collapses 'stop' lets pass; the next is rolled back and is the last.
 
     Raises:
       ValueError: a value that cannot be.

@@ -30,6 +30,9 @@ def get_config(arg):
         config.policy.family = 'gaussian'
         config.finetune.algorithm = 'ppo'
         config.value_dice.update(steps=4, steps_per_chunk=2, batch_size=8, hidden=(8,))
+        config.monitor.update(on=True, envelope=False, episodes=8, states=8, draws=2)
+        config.curriculum.update(on=True, success=0.9, pool=8)
+        config.scenarios.update(every=2, episodes=4, gains=(1.0,), biases=(0.0,), noises=(0.0, 0.1), delays=(0, 1))
     config.finetune.chunks = 2
     for name in ('dsrl_ppo', 'dppo', 'ppo'):
         config[name].update(iterations_per_chunk=1, environments=16, groups=2, minibatches=2, epochs=1, hidden=(8,))
@@ -42,9 +45,6 @@ def get_config(arg):
     config.best_of_n.numbers = (1, 4)
     config.warm_start.update(steps=10, steps_per_chunk=5, episodes=16, episodes_per_chunk=8, batch_size=8)
     config.evaluate.update(episodes=16, coverage_starts=4, coverage_rollouts=4)
-    config.monitor.update(on=True, envelope=False, episodes=8, states=8, draws=2)
-    config.curriculum.update(on=True, success=0.9, pool=8)
-    config.scenarios.update(every=2, episodes=4, gains=(1.0,), biases=(0.0,), noises=(0.0, 0.1), delays=(0, 1))
     return config
 """
 ALGORITHMS = {'': ('dsrl_ppo', 'dsrl_sac', 'dsrl_na', 'dppo', 'best_of_n'), 'gaussian': ('ppo',)}
@@ -123,6 +123,21 @@ def test_the_report_has_a_section_for_each_and_nothing_is_missing(run):
     assert all(name in page for name in ALGORITHMS[arg])
     stages = [line.split(':')[0].split('] ')[1] for line in out if line.startswith('[')]
     assert stages == ['demonstrations', 'posterior', 'policies', 'evaluation', *ALGORITHMS[arg]]
+
+
+def test_what_was_watched(run):
+    arg, directory, _, _ = run
+    files = ('monitor.jsonl', 'curriculum.jsonl', 'scenarios.jsonl')
+    if arg != 'gaussian':
+        assert not any((directory / name).exists() for name in files)
+        return
+    watched, staged, scenarios = (rows(directory, name) for name in files)
+    label = [(row['pretrain'], row['chunk'], row['env_steps']) for row in rows(directory) if row['finetune'] == 'ppo']
+    assert [(row['pretrain'], row['chunk'], row['env_steps']) for row in watched] == label
+    assert {row['state'] for row in watched} == {'healthy'} and all(row['outside'] is None for row in watched)
+    assert [(row['pretrain'], row['chunk'], row['env_steps']) for row in staged] == label
+    assert {row['starts'] for row in staged} == {0.25}
+    assert [row['chunk'] for row in scenarios] == [0] * 4 * len(ARMS[arg]) + [2] * 4 * len(ARMS[arg])
 
 
 def test_started_again_it_changes_nothing(run, start):
