@@ -22,7 +22,6 @@ LEFT = {'name': 'left', 'key': 'position', 'below': 0.0}
         ({'guard.batch_size': 0}, 'config.guard.batch_size=0: must be at least 1'),
         ({'guard.hidden': ()}, 'config.guard.hidden=(): must be a tuple of one or more'),
         ({'contexts': (LEFT | {'bound': 1.0},)}, 'config.contexts: bound=1.0: the guard keeps it'),
-        ({'contexts': (LEFT | {'rate': 0.1},)}, 'config.contexts: rate=0.1: the guard keeps it'),
     ],
 )
 def test_what_cannot_be_guarded_is_refused(values, message):
