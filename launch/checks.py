@@ -73,6 +73,5 @@ def _check_guard(config: ConfigDict) -> None:
     if config.guard.safe:
         raise ValueError(f'config.guard.safe={config.guard.safe}: nothing plays it without config.guard.mode')
     for spec in config.contexts:
-        for name in ('rate', 'bound'):
-            if isinstance(spec, Mapping) and spec.get(name) is not None:
-                raise ValueError(f'config.contexts: {name}={spec[name]}: the guard keeps it: give config.guard.mode')
+        if isinstance(spec, Mapping) and spec.get('bound') is not None:
+            raise ValueError(f'config.contexts: bound={spec["bound"]}: the guard keeps it: give config.guard.mode')

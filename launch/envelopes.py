@@ -78,12 +78,12 @@ def fit(point: Point, learning: Learning) -> Fitted:
     for seed in range(seeds):
         of_seed = [row for row, label in enumerate(folds.labels) if label['seed'] == seed]
         parts = [_held(learning, _learner(guides, seeds + row), folds.steps[row], contexts) for row in of_seed]
-        scored = []
+        states, scored = thinned(learning, learning.mask[seed], most), []
         for row, part in zip(of_seed, parts, strict=True):
             seen = thinned(learning, folds.learning.mask[row], most)
-            scored.append(_scored(part, [other for other in parts if other is not part], seen))
+            others = [other for other in parts if other is not part]
+            scored.append(_scored(part, others, seen, conformal.spread(states)))
         held.append(Held(*(np.concatenate(arrays) for arrays in zip(*scored, strict=True))))
-        states = thinned(learning, learning.mask[seed], most)
         envelopes.append(_envelope(_learner(guides, seed), held[-1], states, contexts, config.guard.rate))
     return Fitted(jax.tree.map(lambda *x: np.stack(x), *envelopes), held)
 
@@ -185,10 +185,11 @@ def _held(learning: Learning, own: Policy, steps: np.ndarray, contexts: Contexts
     return Held(steps, learning.windows.episode[steps], obs, chunks, mean, std, context, unknown, unknown)
 
 
-def _scored(part: Held, others: Sequence[Held], seen: np.ndarray) -> Held:
-    """The part with its scores, by a whitener of the other parts and the states (M, O) that its guide has seen."""
+def _scored(part: Held, others: Sequence[Held], seen: np.ndarray, spread: np.ndarray) -> Held:
+    """The part with its scores, by a whitener of the other parts and the states (M, O) that its guide has seen, in
+    units of the spread (O,) that the envelope has: a fold's own, of few trajectories, may be nearly 0."""
     distance = _length(_whitener(others), (part.chunks - part.mean) / part.std)
-    strangeness = _apart(seen, conformal.spread(seen), part.obs)
+    strangeness = _apart(seen, spread, part.obs)
     return part._replace(distance=np.asarray(distance), strangeness=np.asarray(strangeness))
 
 

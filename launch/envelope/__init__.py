@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from launch import config as settings
-from launch.envelope import guarding, measure, page, pictures, reliable, told
+from launch.envelope import advice, flagged, measure, page, pictures, reliable, told
 from launch.envelope import subject as subjects
 from launch.point import Point
 from launch.progress import Progress
@@ -65,7 +65,7 @@ def make_envelope(
     earlier = _earlier(before, subject) if before else None
     _claim(directory, subject)
     progress = Progress(4)
-    point = Point(_config(subject), directory, sizes, progress, stop)
+    point = Point(one_source(subject), directory, sizes, progress, stop)
     found = measure.subject(subject)
     found['dimensions'] = list(names) or [f'action {i}' for i in range(sizes.action_size)]
     where = parts.by_states(subject.learning.windows.obs, subject.learning.windows.episode, regions)
@@ -74,7 +74,7 @@ def make_envelope(
     ensemble = told.tell(point, subject.learning)
     varied, normalised = measure.variation(subject, where, ensemble)
     found |= {'regions': measure.regions(subject, where, normalised)} | varied
-    found |= measure.suspected(subject, ensemble) | measure.record(subject, ensemble, earlier)
+    found |= advice.suspected(subject, ensemble, found['dimensions']) | advice.record(subject, ensemble, earlier)
     progress.say(f'{where.count} regions, {len(found["suspect_demos"])} suspect demonstrations')
 
     progress.stage('policy')
@@ -83,7 +83,8 @@ def make_envelope(
     progress.say(found['verdict']['whole'] or found['reliability']['why_not'])
 
     progress.stage('guard')
-    found['guard'] = measure.guarded(subject, guarding.guard(point, subject), where)
+    suspected = [row['index'] for row in found['suspect_demos']]
+    found['guard'] = measure.guarded(subject, flagged.flag(point, subject), where, suspected)
     progress.say(f'{100 * found["guard"]["policy_flagged"]:.0f} % of the policy’s own decisions flagged')
 
     progress.stage('document')
@@ -94,7 +95,7 @@ def make_envelope(
     return [f'envelope: {directory / "envelope.html"}']
 
 
-def _config(subject: subjects.Subject) -> ConfigDict:
+def one_source(subject: subjects.Subject) -> ConfigDict:
     """The run's settings for one source of demonstrations, all of the file."""
     one = settings.each(subject.config)[0]
     return settings.at_point(one, {'seeds': 1, 'subset': 0, 'fold': (), 'demos': subject.learning.path})
@@ -118,7 +119,7 @@ def _earlier(before: str, subject: subjects.Subject) -> tuple:
             f'--before={before}: {len(missing)} of its {demos.episodes} demonstrations are not in '
             f'{subject.learning.path}: give all of them as --demos'
         )
-    return measure.states_of(Path(before), subject, demos)
+    return advice.states_of(Path(before), subject, demos)
 
 
 def _claim(directory: Path, subject: subjects.Subject) -> None:

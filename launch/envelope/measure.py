@@ -4,23 +4,20 @@ Between the fits and the page, which computes nothing. Actions in the environmen
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from launch.envelope import words
-from launch.envelope.guarding import Guarding
+from launch.envelope.flagged import Flagged
 from launch.envelope.reliable import Reliable
 from launch.envelope.subject import Subject
 from launch.envelope.told import Told, in_action_units
-from postbc_jax.envelope import conformal, describe, diversity, record_next, suspects
+from postbc_jax.envelope import conformal, describe
 from postbc_jax.envelope.regions import Regions, progress
 from postbc_jax.posterior.calibration import LEVELS, Curve
 
 FEWEST = 5  # demonstrations through a region, below which it has too few whatever is said there
-PICKS = 5  # start states that are proposed
-_STATES = 2048  # at which a further demonstration's worth is measured
 _NO_OPERATORS = 'the file does not say who demonstrated'
 _ONE_OPERATOR = 'one operator alone demonstrated'
 
@@ -133,67 +130,9 @@ def reliability(found: Reliable) -> dict[str, Any]:
     }
 
 
-def suspected(about: Subject, told: Told) -> dict[str, Any]:
-    """Suspect demonstrations and operators, and every demonstration's measures."""
-    windows, demos = about.learning.windows, about.learning.demos
-    own = told.split(told.own())
-    spread = np.sqrt(own.between + own.within + own.unknown)
-    rows = np.asarray(windows.obs, float), np.asarray(windows.actions, float)
-    found = suspects.measure(demos, *rows, own.mean, spread)
-    by_operator = []
-    if len(told.operators) > 1:
-        others = told.split(told.others())
-        squares = np.mean((rows[1] - others.mean) ** 2 / (others.between + others.within + others.unknown), axis=1)
-        unlike = np.sqrt(np.bincount(windows.episode, squares) / np.bincount(windows.episode))
-        by_operator = suspects.by_operator(found, demos.operators, unlike)
-    return {
-        'suspect_demos': [
-            {'demo': demos.names[one.demo], 'index': one.demo, 'operator': _operator(demos, one.demo)} | _reasons(one)
-            for one in suspects.rank(found, demos.operators)
-        ],
-        'suspect_operators': [{'operator': one.demo} | _reasons(one) for one in by_operator],
-        'measures': {name: _finite(values) for name, values in found._asdict().items()},
-    }
-
-
-def record(about: Subject, told: Told, before: np.ndarray | None) -> dict[str, Any]:
-    """Start states to record from next, and the demonstrations' diversity. before: (N', O), normalised states and
-    (N',) episodes of an earlier file, for the diversity that was added."""
-    windows, demos = about.learning.windows, about.learning.demos
-    obs, episode = np.asarray(windows.obs, float), np.asarray(windows.episode)
-    ways = diversity.paths(obs, episode)
-    found: dict[str, Any] = {'diversity': {'demonstrations': len(ways)}}
-    found['diversity']['score'] = diversity.vendi(ways, diversity.width(ways))
-    if before is not None:
-        change = diversity.compare(diversity.paths(*before), ways)
-        found['diversity'] |= {'before': change.before, 'score': change.after, 'each_added': change.each}
-    if demos.episodes < 2:
-        return found | {'record_next': []}
-    steps = conformal.thinned(np.arange(len(obs)), _STATES)
-    unknown = told.split(told.own()).unknown.mean(axis=1)[steps]
-    near = record_next.closeness(obs[steps], obs, episode, record_next.reach(obs, episode))
-    mine = near[episode[steps], np.arange(len(steps))]
-    picks = record_next.plan(unknown, near.sum(axis=0) - mine + 1, near, PICKS)  # 1: the prior's
-    starts = np.searchsorted(episode, np.arange(demos.episodes))
-    alone = record_next.worth(unknown, near.sum(axis=0) - mine + 1, near)
-    return found | {
-        'record_next': [
-            {
-                'like': demos.names[pick.path],
-                'operator': _operator(demos, pick.path),
-                'gain': pick.gain,
-                'left': pick.left,
-                'start': np.asarray(demos.obs)[starts[pick.path]].tolist(),
-            }
-            for pick in picks
-        ],
-        'usual_gain': float(np.median(alone)),
-        'starts': np.asarray(demos.obs)[starts].tolist(),
-    }
-
-
-def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]:
-    """The guard's bounds, and how often each kind of decision is flagged, by context and by region."""
+def guarded(about: Subject, found: Flagged, regions: Regions, suspected: Sequence[int]) -> dict[str, Any]:
+    """The guard's bounds, and how often each kind of decision is flagged, by context and by region; and the bounds that
+    there would be without the suspected demonstrations."""
     chunk, state = found.chunk > 1, found.state > 1
     either, played = chunk | state, (found.policy_chunk > 1).mean(axis=1)
     context = np.asarray(found.contexts(np.asarray(about.learning.demos.obs)))
@@ -204,12 +143,17 @@ def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]
         names = entries(about.learning.demos.obs_keys)
         row = {name: value for name, value in row.items() if name != 'seed'}
         row |= {'entry': given and names[given.column], 'above': given and given.above, 'below': given and given.below}
+        row['ranges'] = _ranges(np.asarray(about.learning.demos.actions)[context == index])
         row |= {'alpha': given.alpha if given else 1.0, 'bound': given and given.bound}
         row |= {'flagged': _mean(either[held]), 'policy_flagged': _mean(played[asked])}
+        row['without_suspects'] = _without(
+            found, row, held & ~np.isin(about.learning.windows.episode[found.steps], suspected), asked
+        )
         shown.append(row)
     at, asked = regions.index[found.steps], regions.index[found.policy_steps]
     return {
         'mode': about.config.guard.mode,
+        'of': 'the run' if found.own else 'these demonstrations',
         'contexts': shown,
         'flagged': {'chunk': _mean(chunk), 'state': _mean(state), 'either': _mean(either)},
         'policy_flagged': _mean(played),
@@ -221,47 +165,41 @@ def guarded(about: Subject, found: Guarding, regions: Regions) -> dict[str, Any]
     }
 
 
-def states_of(file: Path, about: Subject, demos: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised states and episodes of an earlier file, for `record`.
-
-    Raises:
-      ValueError: its observations are others.
-    """
-    if demos.obs_keys != about.learning.demos.obs_keys:
-        raise ValueError(f'--before={file}: obs: {demos.obs_keys}, but the demonstrations have {about.sizes.obs_keys}')
-    return np.asarray(about.learning.normaliser.obs(demos.obs), float), np.asarray(demos.episode)
+def _without(found: Flagged, row: dict[str, Any], kept: np.ndarray, asked: np.ndarray) -> dict[str, Any] | None:
+    """A context's bounds by those of its held-out steps that are kept (n,), and the share of the policy's draws beyond
+    them at the states (m,) that were asked about; None where too few are left, and of a run's own guard, whose bounds
+    come of other steps."""
+    if found.own or kept.sum() < 1 / row['rate']:
+        return None
+    chunk, state = (conformal.quantile(x[kept], row['rate'] / conformal.SHARES) for x in (found.chunk, found.state))
+    flagged = _mean((found.policy_chunk[asked] > chunk).ravel())
+    return {'radius': row['radius'] * chunk, 'familiar': row['familiar'] * state, 'policy_flagged': flagged}
 
 
 def _all(found: Regions) -> range:
     return range(found.count)
 
 
-def _operator(demos: Any, demo: int) -> str:
-    return demos.operators[demo] if demos.operators else ''
-
-
-def _reasons(one: suspects.Suspect) -> dict[str, Any]:
-    rows = [reason._asdict() | {'z': reason.z if np.isfinite(reason.z) else None} for reason in one.reasons]
-    return {'reasons': rows}
+def _ranges(actions: np.ndarray) -> list[dict[str, float]]:
+    """The range of every dimension of a context's actions (n, A)."""
+    found = describe.ranges(actions, np.zeros(len(actions), int), 1)[:, 0].T
+    return [dict(zip(('low', 'middle', 'high'), map(float, row), strict=True)) for row in found]
 
 
 def _curve(curve: Curve | None) -> dict[str, Any] | None:
     if curve is None:
         return None
     ends = (('', 'value'), ('_low', 'low'), ('_high', 'high'))
-    found = {f'coverage{end}': _finite(getattr(curve.coverage, name)) for end, name in ends}
-    return (
-        found
-        | {f'excess{end}': _finite(getattr(curve.excess, name)) for end, name in ends}
-        | {'verdict': curve.verdict}
-    )
+    verdict = 'undecided' if np.isnan(curve.excess.low) else curve.verdict  # of one demonstration
+    found = {f'coverage{end}': finite(getattr(curve.coverage, name)) for end, name in ends}
+    return found | {f'excess{end}': finite(getattr(curve.excess, name)) for end, name in ends} | {'verdict': verdict}
 
 
-def _finite(values: Any) -> Any:
+def finite(values: Any) -> Any:
     """As JSON, None for what is not finite."""
     if np.ndim(values) == 0:
         return float(values) if np.isfinite(values) else None
-    return [_finite(value) for value in values]
+    return [finite(value) for value in values]
 
 
 def _mean(values: np.ndarray) -> float | None:

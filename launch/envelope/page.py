@@ -13,7 +13,7 @@ from launch.report import page, tables
 from launch.report.figures import Picture
 from launch.report.words import number
 
-_SHOWN = 4  # entries of a start that the table shows
+_SHOWN = 3  # entries of a start that the table shows
 
 
 def render(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
@@ -24,7 +24,7 @@ def render(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
         f'<p class="lede">{_text(words.LEDE)}</p>',
         f'<p class="task">{_text(words.about(found))}</p>',
         page.sentences(words.summary(found)),
-        page.missing(found['notes']),
+        *(f'<p class="under">{_text(note)}</p>' for note in found['notes']),
         _cover(found, drawn),
         _expected(found, drawn),
         _fits(found, drawn),
@@ -53,7 +53,7 @@ def _cover(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
     known = 'Known by: the two observations in which a region differs most from the rest, with their means there.'
     return (
         '<h2>What the demonstrations cover</h2>'
-        f'<div class="pair">{page.figure(drawn, "when", words.COVER, "")}'
+        f'<div class="twin">{page.figure(drawn, "when", words.COVER, "")}'
         f'{page.figure(drawn, "why", words.WHY, _parts(found))}</div>'
         f'{tables.table(header, rows)}<p class="under">{_text(known)}</p>'
     )
@@ -88,7 +88,7 @@ def _fits(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
         held = [percent(curve['coverage'][curves['levels'].index(level)]) for level in (0.5, 0.8, 0.95)]
         rows.append([name, curve['verdict'], f'{_signed(curve["excess"])}{bounds}', *held])
     return (
-        f'{heading}<div class="pair">{page.figure(drawn, "reliability", words.RELIABILITY, "")}'
+        f'{heading}<div class="twin">{page.figure(drawn, "reliability", words.RELIABILITY, "")}'
         f'{page.figure(drawn, "excess", words.EXCESS, "")}</div>{tables.table(header, rows)}'
     )
 
@@ -112,6 +112,11 @@ def _guard(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
         ]
         for row in guard['contexts']
     ]
+    dimensions = list(map(_text, found['dimensions']))
+    expected = [
+        [_text(row['context']), *(f'{number(one["low"])} to {number(one["high"])}' for one in row['ranges'])]
+        for row in guard['contexts']
+    ]
     regions = [
         [_named(found, i), percent(row['flagged'], 1), percent(row['policy_flagged'], 1)]
         for i, row in enumerate(guard['regions'])
@@ -119,16 +124,19 @@ def _guard(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
     by_region = tables.table(['Region', 'Demonstrators flagged', 'Policy flagged'], regions)
     return (
         f'<h2>What the guard will do</h2>{_list(words.rules(found))}'
-        f'<div class="pair">{page.figure(drawn, "guard_chunk", words.GUARD, by_region)}'
+        f'<div class="twin">{page.figure(drawn, "guard_chunk", words.GUARD, by_region)}'
         f'{page.figure(drawn, "guard_state", words.STATE, "")}</div>'
         f'<h3>What is acceptable in each context</h3>{tables.table(header, rows)}'
+        f'<p class="under">{_text(words.CONTEXTS)}</p>'
+        f'<h3>What is expected in each context</h3>{tables.table(["Context", *dimensions], expected)}'
+        f'<p class="under">{_text(words.EXPECTED)}</p>'
     )
 
 
 def _suspects(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
     return (
         '<h2>Demonstrations that look like errors</h2>'
-        f'<div class="wide">{page.figure(drawn, "suspects", words.SUSPECTS, "")}</div>'
+        f'<div class="narrow">{page.figure(drawn, "suspects", words.SUSPECTS, "")}</div>'
         f'{page.sentences(words.suspects(found)) or "<p>None.</p>"}'
     )
 
@@ -149,7 +157,7 @@ def _next(found: Mapping[str, Any], drawn: Mapping[str, Picture]) -> str:
         for index, row in enumerate(found['record_next'], 1)
     ]
     return (
-        f'{heading}<div class="pair">{page.figure(drawn, "starts", words.STARTS, "")}'
+        f'{heading}<div class="twin">{page.figure(drawn, "starts", words.STARTS, "")}'
         f'<div>{tables.table(header, rows)}</div></div>'
     )
 

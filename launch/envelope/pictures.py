@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, PercentFormatter
 
 from launch.report import figures
 from launch.report.arms import LOOKS, Style
@@ -32,12 +32,17 @@ MEASURES = {
     'pauses': 'standing still',
     'jerk': 'abrupt changes',
 }
+_WHO = {
+    'demonstrators, held out': Style(SOFT, '', '', ()),
+    'this policy': Style(BLUE, '', '', ()),
+}
 _SMALL = (4.5, 3.4)
 
 
 def draw(found: Mapping[str, Any]) -> dict[str, Picture]:
-    """'when', 'why', 'why_dimensions', 'range_A' ... a region; 'suspects'; 'reliability' and 'excess' where the policy
-    could be asked, 'starts' where there is something to record, 'guard'."""
+    """By name: 'when', 'why', 'why_dimensions' where there are several, 'range_A' ... a region, 'suspects',
+    'guard_chunk', 'guard_state'; 'reliability' and 'excess' where the policy could be asked; 'starts' where there
+    is something to record."""
     panels = {'when': when}
     if found['reliability']['whole']:
         panels |= {'reliability': reliability, 'excess': excess}
@@ -45,15 +50,19 @@ def draw(found: Mapping[str, Any]) -> dict[str, Picture]:
         panels['starts'] = starts
     pictures = {name: figures.picture(name, [partial(panel, found=found)], _SMALL) for name, panel in panels.items()}
     legend = dict(look for name, look in PARTS.items() if found[name] is not None)
-    for name, panel in {'why': why, 'why_dimensions': why_dimensions}.items():
+    reasons = {'why': why} | ({'why_dimensions': why_dimensions} if len(found['dimensions']) > 1 else {})
+    for name, panel in reasons.items():
         pictures[name] = figures.picture(name, [partial(panel, found=found)], (4.5, 3.9), legend)
     for index, region in enumerate(found['regions']):
         size = (4.5, 1.5 + 0.3 * len(found['dimensions']))
         panel = partial(ranges, found=found, index=index)
         pictures[f'range_{region["name"]}'] = figures.picture(f'range_{region["name"]}', [panel], size)
-    pictures['suspects'] = figures.picture('suspects', [partial(strips, found=found)], (6.2, 3.2))
+    pictures['suspects'] = figures.picture('suspects', [partial(strips, found=found)], (5.4, 3.4))
     for name in ('chunk', 'state'):
-        pictures[f'guard_{name}'] = figures.picture(f'guard_{name}', [partial(guard, found=found, test=name)], _SMALL)
+        look = _WHO if name == 'chunk' else dict(list(_WHO.items())[:1])
+        pictures[f'guard_{name}'] = figures.picture(
+            f'guard_{name}', [partial(guard, found=found, test=name)], (4.5, 3.7), look
+        )
     return pictures
 
 
@@ -131,20 +140,20 @@ def ranges(axes: Axes, found: Mapping[str, Any], index: int) -> None:
     )
     margin = 0.05 * max(high - low, 1e-6)
     axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis='x', color=GRID, linewidth=0.8)
 
 
 def reliability(axes: Axes, found: Mapping[str, Any]) -> None:
     """The share of held-out actions in the policy's central ranges over the share that should be."""
     curves = found['reliability']
-    frame(axes, 'Does the policy’s range fit?', 'share that a range should hold', 'demonstrated actions in it')
+    frame(axes, 'Actions in the policy’s range', 'share that a range should hold', 'demonstrated actions in it')
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1)
     for x, y, side, text in ((0.03, 0.97, 'left', 'too broad'), (0.97, 0.03, 'right', 'too narrow')):
         axes.text(x, y, text, color=SOFT, ha=side, va='top' if y > 0.5 else 'bottom', fontsize=9.5)
     for row, curve in enumerate(curves['regions']):
         if curve:
             axes.plot(curves['levels'], curve['coverage'], color=colour(row), linewidth=1.2, alpha=0.8)
-            axes.text(1.01, curve['coverage'][-1], found['regions'][row]['name'], color=colour(row), fontsize=9)
     whole = curves['whole']
     if None not in whole['coverage_low']:
         ends = (np.clip(whole[f'coverage_{end}'], 0, 1) for end in ('low', 'high'))
@@ -158,7 +167,7 @@ def reliability(axes: Axes, found: Mapping[str, Any]) -> None:
 
 def excess(axes: Axes, found: Mapping[str, Any]) -> None:
     """Coverage less level, averaged, by region, with intervals."""
-    frame(axes, 'By how much, by region', 'actions inside, less what should be', '')
+    frame(axes, 'By how much, by region', 'narrow  ←  actions inside, less what should be  →  broad', '')
     curves = [found['reliability']['whole'], *found['reliability']['regions']]
     names = ['all', *(region['name'] for region in found['regions'])]
     axes.axvline(0, color=SOFT, linewidth=1)
@@ -172,28 +181,30 @@ def excess(axes: Axes, found: Mapping[str, Any]) -> None:
     _rows(axes, names)
     reach = max(0.1, *(abs(x) for x in axes.get_xlim()))
     axes.set_xlim(-reach, reach)
-    for x, side, text in ((0.02, 'left', 'too narrow'), (0.98, 'right', 'too broad')):
-        axes.text(x, 1.0, text, transform=axes.transAxes, color=SOFT, ha=side, va='bottom', fontsize=9.5)
     axes.grid(axis='x', color=GRID, linewidth=0.8)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{100 * value:+.0f} %'.replace('-', '−')))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f'{100 * value:+.0f} %'.replace('-', '−').replace('+0 ', '0 '))
+    )
 
 
 def strips(axes: Axes, found: Mapping[str, Any]) -> None:
     """Every demonstration's measures over the usual one; those that are reasons in red, with a name."""
-    frame(axes, 'Demonstrations compared with the usual one', 'times the median of all', '')
+    frame(axes, 'Compared with the usual one', 'times the median of all', '')
     flagged = {(row['index'], reason['measure']) for row in found['suspect_demos'] for reason in row['reasons']}
-    names = {row['index']: row['demo'] for row in found['suspect_demos']}
+    names = {row['index']: row['demo'].removeprefix('demo_') for row in found['suspect_demos']}
     for row, measure in enumerate(MEASURES):
         values = np.array([np.nan if v is None else v for v in found['measures'][measure]])
         middle = np.nanmedian(values)
         ratio = 1 + values - middle if measure == 'pauses' else values / max(middle, 1e-12)
         ratio = np.clip(ratio, 0.1, 20)
-        for demo, x in enumerate(ratio):
-            if (demo, measure) in flagged:
-                axes.plot([x], [row], 'D', color=ALARM, markersize=6, clip_on=False)
-                axes.annotate(names[demo], (x, row), (0, 7), textcoords='offset points', ha='center', fontsize=8.5)
-            elif np.isfinite(x):
-                axes.plot([x], [row], 'o', color=SOFT, markersize=4.5, alpha=0.45)
+        usual = [x for demo, x in enumerate(ratio) if (demo, measure) not in flagged]
+        axes.plot(usual, [row] * len(usual), 'o', color=SOFT, markersize=4.5, alpha=0.45, linestyle='none')
+        outside = sorted((x, demo) for demo, x in enumerate(ratio) if (demo, measure) in flagged)
+        for place, (x, demo) in enumerate(outside):
+            axes.plot([x], [row], 'D', color=ALARM, markersize=6, clip_on=False)
+            up = 7 if place % 2 == 0 else -15  # so that neighbours' numbers do not meet
+            axes.annotate(names[demo], (x, row), (0, up), textcoords='offset points', ha='center', fontsize=9)
     axes.set_xscale('log')
     axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5, 10]))
     axes.xaxis.set_minor_locator(FixedLocator([]))
@@ -209,6 +220,7 @@ def starts(axes: Axes, found: Mapping[str, Any]) -> None:
     names = found['entries']
     frame(axes, 'Where to record next', names[x], names[y])
     axes.plot(every[:, x], every[:, y], 'o', color=SOFT, markersize=5, alpha=0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     placed: dict[tuple[float, float], list[str]] = {}
     for number, pick in enumerate(found['record_next'], 1):
         placed.setdefault((pick['start'][x], pick['start'][y]), []).append(str(number))
@@ -230,23 +242,21 @@ def guard(axes: Axes, found: Mapping[str, Any], test: str) -> None:
     told = {'chunk': ('How unusual the actions are', 'distance'), 'state': ('How strange the state is', 'strangeness')}
     title, what = told[test]
     frame(axes, title, f'{what}, as a share of what is allowed', 'share of decisions')
-    groups = [('demonstrators, held out', found['guard']['demonstrators'][test], SOFT)]
+    groups = [(found['guard']['demonstrators'][test], SOFT)]
     if test == 'chunk':
-        groups.append(('this policy', found['guard']['policy'][test], BLUE))
+        groups.append((found['guard']['policy'][test], BLUE))
     edges = np.append(np.linspace(0, 2, 41), np.inf)
-    for name, values, look in groups:
+    for values, look in groups:
         shares = np.histogram(values, edges)[0] / len(values)
         at = np.append(edges[:-2], 2.0) + 0.025
         axes.fill_between(at, shares, step='mid', color=look, alpha=0.25, linewidth=0)
-        axes.plot(at, shares, color=look, linewidth=1.8, drawstyle='steps-mid', label=name)
+        axes.plot(at, shares, color=look, linewidth=1.8, drawstyle='steps-mid')
     axes.axvline(1, color=ALARM, linewidth=1.8)
     axes.text(1.03, 0.97, 'flagged', transform=axes.get_xaxis_transform(), color=ALARM, va='top')
     axes.set_xlim(0, 2.05)
     axes.set_ylim(bottom=0)
     axes.set_xticks([0, 0.5, 1, 1.5, 2], ['0', '50 %', '100 %', '150 %', '200 % +'])
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=' %', decimals=0))
-    if len(groups) > 1:
-        axes.legend(frameon=False, loc='center right')
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from postbc_jax.envelope import describe
 
 NAME = 'described'  # of the stage
 FEWEST = 16  # members: about a third of them have not seen a given demonstration
+_AT_ONCE = 2048  # states that are split together, which bounds the memory
 _SEVERAL = 2  # members without a demonstration, below which all are asked about it
 
 
@@ -43,7 +44,12 @@ class Told(NamedTuple):
 
     def split(self, weights: np.ndarray) -> describe.Split:
         """describe.split with operators weighing (N, P)."""
-        return describe.split(self.mean, self.variance, weights, self.members)
+        parts = [slice(at, at + _AT_ONCE) for at in range(0, len(self.operator), _AT_ONCE)]
+        found = [
+            describe.split(self.mean[:, :, at], self.variance[:, :, at], weights[at], self.members[:, at])
+            for at in parts
+        ]
+        return describe.Split(*map(np.concatenate, zip(*found, strict=True)))
 
     def own(self) -> np.ndarray:
         """(N, P), all weight on who demonstrated."""
@@ -75,7 +81,7 @@ def tell(point: Point, learning: Learning) -> Told:
     ask = jax.jit(jax.vmap(lambda member, obs: member.moments(obs), in_axes=(0, None)))
     found = [ask(predictors, _obs(windows.obs, np.full(len(who), p), len(names))) for p in range(len(names))]
     mean, std = (np.stack([np.asarray(one[i])[:, :, 0] for one in found], axis=1) for i in (0, 1))
-    return Told(names, who, mean.astype(float), np.square(std.astype(float)), unseen)
+    return Told(names, who, mean, np.square(std), unseen)
 
 
 def _with(windows: Windows, who: np.ndarray, operators: int) -> Windows:

@@ -49,6 +49,13 @@ GUARD = (
     'How far decisions lie from the middle of the envelope. What is beyond the red line is flagged. Grey: '
     'demonstrators, judged without their own demonstration. Blue: this policy, at demonstrated states.'
 )
+CONTEXTS = (
+    'Contexts are parts of the task, declared when the policy was trained; “routine” is all the rest. Allowed: '
+    'distance of the actions and strangeness of the state, on the scales on which what demonstrators do is usually '
+    'about 1 or less. Noise in training multiplies what the policy was taught to vary; the noise bound limits it when '
+    'it plays.'
+)
+EXPECTED = 'Where 90 % of the demonstrated actions lie, whatever the state; the regions above are finer.'
 STATE = (
     'How far a state lies from all demonstrated ones. Beyond the red line the guard says that nobody has shown what to '
     'do here.'
@@ -56,11 +63,13 @@ STATE = (
 MODES = {
     'project': 'plays the nearest action that is still inside the envelope',
     'mean': 'plays the middle of the envelope: what demonstrators would do on average here',
-    'safe': 'lets another, trusted policy decide',
+    'safe': 'lets another policy decide, one that is trusted, or plain imitation without noise',
 }
 _PARTS = ((0.15, 'the start'), (0.4, 'early'), (0.6, 'midway'), (0.88, 'late'), (1.01, 'the end'))
-_TONE = {'sound': 'up', 'too broad': 'warn', 'too narrow': 'warn'}
+_WIDENED = 1.3  # times by which suspects must widen the guard's bounds to be said to
+_TONE = {'sound': 'up', 'undecided': 'open', 'too broad': 'warn', 'too narrow': 'warn'}
 _MEANS = {
+    'undecided': 'From so few nothing can be concluded.',
     'sound': 'It varies about as much as the demonstrators do.',
     'too broad': 'It varies more than the demonstrators do: expect actions that nobody showed, where precision matters '
     'too. Less noise in training (a smaller alpha), or the guard, narrows it.',
@@ -86,7 +95,7 @@ def about(found: Mapping[str, Any]) -> str:
     policy, demos = found['policy'], found['demos']
     who = ', '.join(f'{name} {n}' for name, n in demos['operators'].items())
     return (
-        f'{policy["name"]}, for {policy["task"]}; it decides {policy["chunk"]} actions at a time. '
+        f'{policy["name"]}, for {policy["task"]}; it decides {_actions(policy["chunk"])} at a time. '
         f'{demos["demonstrations"]} demonstrations of {demos["steps"]:,} steps{f" ({who})" if who else ""}; the policy '
         f'has learnt from {demos["learnt_from"]} of them.'
     )
@@ -136,14 +145,33 @@ def _errors(found: Mapping[str, Any]) -> list[Sentence]:
     sentences = []
     if suspects:
         named = ', '.join(row['demo'] for row in suspects[:8]) + (' and others' if len(suspects) > 8 else '')
-        count = f'{len(suspects)} demonstration{"s look" if len(suspects) > 1 else " looks"}'
-        sentences.append(Sentence('warn', f'{count} like an error.', f'{named}: reasons below.'))
+        short = '1 demonstration looks like an error.'
+        if len(suspects) > 1:
+            short = f'{len(suspects)} demonstrations look like errors.'
+        sentences.append(Sentence('warn', short, f'{named}: reasons below.{_widened(found)}'))
     else:
         sentences.append(Sentence('up', 'No demonstration looks like an error.', ''))
     if operators:
         named = ', '.join(row['operator'] for row in operators)
         sentences.append(Sentence('warn', f'Unlike the other operators as a whole: {named}.', 'Reasons below.'))
     return sentences
+
+
+def _widened(found: Mapping[str, Any]) -> str:
+    """What the suspects do to the guard's bounds, where that is much."""
+    wide = [row for row in found['guard']['contexts'] if row['without_suspects'] and _ratio(row) > _WIDENED]
+    if not wide:
+        return ''
+    worst = max(wide, key=_ratio)
+    return (
+        f' They make the guard {number(_ratio(worst), 1)} times as tolerant of actions (context {worst["context"]}): '
+        f'without them it would flag {percent(worst["without_suspects"]["policy_flagged"])} of this policy’s actions '
+        'there.'
+    )
+
+
+def _ratio(row: Mapping[str, Any]) -> float:
+    return row['radius'] / max(row['without_suspects']['radius'], 1e-12)
 
 
 def _next(found: Mapping[str, Any]) -> list[Sentence]:
@@ -182,18 +210,19 @@ def diversity(found: Mapping[str, Any]) -> str:
 
 def rules(found: Mapping[str, Any]) -> list[str]:
     """What the guard does, step by step."""
-    chunk, mode = found['policy']['chunk'], found['guard']['mode']
+    mode = found['guard']['mode']
     ways = '; '.join(f'“{name}” {what}' for name, what in MODES.items())
     run = f'This policy’s run used “{mode}”.' if mode else 'This policy’s run used no guard.'
     return [
-        f'Before each decision ({chunk} action{"s" * (chunk > 1)}) is played, it asks two questions: is the state like '
-        'those that were demonstrated, and are the actions together like what demonstrators would do in it?',
+        f'Before each decision ({_actions(found["policy"]["chunk"])}) is played, it asks two questions: is the state '
+        'like those that were demonstrated, and are the actions together like what demonstrators would do in it?',
         'If both answers are yes, the actions are played as they are. Most decisions pass like this.',
         f'If not, the decision is flagged and counted, and something else is played: {ways}. {run}',
-        'In a strange state the envelope knows nothing: there “safe” is the only answer that means anything; without '
-        'a safe policy the actions are brought as near to the envelope as they can be, and the count goes up.',
+        'In a strange state the envelope itself knows little: there a safe policy plays, whatever the mode, if there '
+        'is one; if not, only actions that are unusual too are changed, and the decision is counted.',
         'The share of good decisions that it flags is chosen beforehand (the rate below): half for the actions, half '
-        'for the states. A smaller rate lets more through, also of what is wrong.',
+        'for the states. A smaller rate lets more through, also of what is wrong. The numbers below are those of the '
+        f'envelope of {found["guard"]["of"]}.',
     ]
 
 
@@ -207,13 +236,18 @@ def limits(found: Mapping[str, Any]) -> list[str]:
         f'It rests on {demos["demonstrations"]} demonstrations. Flag rates hold on average over demonstrations like '
         f'these; so few decisions support rates from {percent(supported, 1)} on, and each new one may differ more.',
         'It has seen only the observations that are in the file: no forces, no people, nothing behind the camera.',
-        f'Verdicts are 95 % intervals: of {len(regions)} regions one may be called wrong by chance alone.',
+        f'Verdicts are 95 % intervals: each of {len(regions)} regions has one chance in twenty of a wrong one.',
         'How variation is split between operators, within one and not known is a model’s answer, asked about '
-        'demonstrations that its parts had not seen. Its error about rare states is larger than it says.',
+        'demonstrations that its parts had not seen: the spread that it predicts there is '
+        f'{number(found["spread_over_error"], 1)} times what it turns out to be. About rare states it errs more.',
         'What a further demonstration is worth assumes that it goes as the one that began there did, and that what is '
         'not known falls as one over their number.',
         'Suspects are unusual by numbers. A good demonstration of a rare situation is unusual too.',
     ]
+
+
+def _actions(chunk: int) -> str:
+    return f'{chunk} actions' if chunk > 1 else 'one action'
 
 
 def _reasons(row: Mapping[str, Any]) -> str:

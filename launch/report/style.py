@@ -25,6 +25,7 @@ position:sticky;top:0;background:var(--paper);z-index:3;font-size:.92rem}
 .panels{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:16px 28px}
 .pair{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.25fr);gap:16px 40px;margin-top:36px}
 .pair h3{margin-top:0}
+.twin{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px 40px;margin:12px 0 20px}
 figure{margin:0;min-width:0}
 figure>svg{display:block;width:100%;height:auto;max-width:600px}
 table.best th:first-child{white-space:nowrap}
@@ -48,7 +49,7 @@ span.warn{font-weight:600}
 .methods h3{color:var(--ink)}
 .methods li{max-width:70em;margin:4px 0}
 pre{font-size:.8rem;overflow-x:auto}
-@media(max-width:900px){.panels,.pair{grid-template-columns:minmax(0,1fr);gap:28px}}
+@media(max-width:900px){.panels,.pair,.twin{grid-template-columns:minmax(0,1fr);gap:28px}}
 @media(max-width:520px){main{padding:12px 14px 48px}h1{font-size:1.4rem}th,td{padding-right:12px}
 th:first-child{white-space:normal;min-width:7.5em;max-width:8.5em;padding-right:8px}}
 @media print{.legend{position:static}details:not([open])>*{display:none}}

@@ -5,16 +5,19 @@ measure is compared with that of the other demonstrations by a robust z-score, .
 Hoaglin, 1993), which a few wild ones do not move. Numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from postbc_jax import stats
 from postbc_jax.envelope.distances import squared
 from postbc_jax.types import Demos
 
 SUSPECT = 3.5  # z beyond which a value is an outlier (Iglewicz and Hoaglin)
+BIAS = 1.0  # predicted spreads by which an operator's mean action must surely differ from the others'
 OWN = 5  # demonstrations of an operator from which on it is compared with itself, so that a style is no error
+_MOST = 20_000  # states that others are compared with: evenly fewer of more
 _STILL = 0.05  # of the median way that the state makes in a step: less is standing still
 _SAME = 1e-3  # rms of normalised states and actions, below which two demonstrations are the same
 _LEAST = {'actions': 1.4, 'states': 1.5, 'length': 1.5, 'jerk': 1.5}  # ratios to the usual below which nothing is said
@@ -107,7 +110,7 @@ def robust_z(values: np.ndarray, reference: np.ndarray | None = None) -> np.ndar
         return np.where(values == middle, 0.0, (values - middle) / scale)
 
 
-def rank(measures: Measures, operators: Sequence[str] = ()) -> list[Suspect]:
+def rank(measures: Measures, operators: Sequence[str] = (), names: Sequence[str] = ()) -> list[Suspect]:
     """The suspect demonstrations, worst first.
 
     Each is compared with its operator's others, where there are OWN of these, else with all: what an operator always
@@ -116,20 +119,22 @@ def rank(measures: Measures, operators: Sequence[str] = ()) -> list[Suspect]:
     Args:
       measures: of E demonstrations.
       operators: E names; () or '' where unknown.
+      names: the demonstrations', E; () numbers them.
     """
-    names = np.array(operators or [''] * len(measures.length))
+    who = np.array(operators or [''] * len(measures.length))
     found = []
-    for demo in range(len(names)):
-        mine = names == names[demo]
-        alike = mine if names[demo] and mine.sum() >= OWN else np.ones(len(names), bool)
-        whose = f'{names[demo]}’s' if alike is mine else 'all'
+    for demo in range(len(who)):
+        mine = who == who[demo]
+        alike = mine if who[demo] and mine.sum() >= OWN else np.ones(len(who), bool)
+        whose = f'{who[demo]}’s' if alike is mine else 'all'
         reasons = _outlying(measures, demo, alike, whose)
         if measures.success[demo] == 0:
             share = np.mean(measures.success)
             said = f'It ends without success, which {100 * share:.0f} % of the demonstrations have.'
             reasons.append(Reason('success', 0.0, float(share), np.inf, said))
         if measures.twin[demo] >= 0:
-            said = f'It repeats demonstration {measures.twin[demo]} step for step.'
+            twin = names[measures.twin[demo]] if len(names) else f'demonstration {measures.twin[demo]}'
+            said = f'It repeats {twin} step for step.'
             reasons.append(Reason('twin', float(measures.twin[demo]), -1.0, np.inf, said))
         if reasons:
             ranked = tuple(sorted(reasons, key=lambda reason: -reason.z))
@@ -137,13 +142,48 @@ def rank(measures: Measures, operators: Sequence[str] = ()) -> list[Suspect]:
     return sorted(found, key=lambda one: (-one.score, -len(one.reasons), one.demo))
 
 
-def by_operator(measures: Measures, operators: Sequence[str], unlike: np.ndarray) -> list[Suspect]:
+def biases(
+    apart: np.ndarray, episode: np.ndarray, operator: np.ndarray, dimensions: Sequence[str]
+) -> dict[str, list[Reason]]:
+    """What operators always do otherwise than the others would in the same states, in any action dimension.
+
+    Args:
+      apart: (N, A), (action - what the OTHER operators are predicted to do) / the spread that is predicted of them.
+      episode: (N,).
+      operator: (N,), names.
+      dimensions: A names.
+
+    Returns:
+      {operator: reasons}, of those whose mean is beyond BIAS with its whole 95% interval (over demonstrations).
+    """
+    found: dict[str, list[Reason]] = {}
+    for name in np.unique(operator):
+        mine = operator == name
+        value, low, high = stats.clustered_mean(apart[mine], episode[mine])
+        surely = np.maximum(low, -high)  # nan of one demonstration, which is above nothing
+        for i in np.flatnonzero(surely > BIAS):
+            more = 'more' if value[i] > 0 else 'less'
+            said = (
+                f'In the same states it plays {abs(value[i]):.1f} times the expected spread {more} of {dimensions[i]} '
+                f'than the others would, surely {surely[i]:.1f}.'
+            )
+            found.setdefault(str(name), []).append(Reason('bias', float(value[i]), 0.0, float('inf'), said))
+    return found
+
+
+def by_operator(
+    measures: Measures,
+    operators: Sequence[str],
+    unlike: np.ndarray,
+    biased: Mapping[str, Sequence[Reason]] | None = None,
+) -> list[Suspect]:
     """Operators whose demonstrations as a whole are unlike the others', worst first: an error made always, or a style.
 
     Args:
       measures: of E demonstrations; `actions` is replaced by `unlike`.
       operators: E names; nothing is said of ''.
       unlike: (E,), as `Measures.actions`, by what OTHER operators are predicted to do at its states.
+      biased: of `biases`.
     """
     names, measures = np.array(operators), measures._replace(actions=unlike)
     found = []
@@ -152,6 +192,7 @@ def by_operator(measures: Measures, operators: Sequence[str], unlike: np.ndarray
         if mine.all():
             continue
         reasons = _outlying(_typical(measures, mine), 0, None, 'the others’', _typical(measures, ~mine, whole=True))
+        reasons += (biased or {}).get(str(name), [])
         failed = 1 - measures.success
         if failed[mine].mean() > 2 * failed[~mine].mean() and failed[mine].sum() >= 2:
             said = f'{failed[mine].sum():.0f} of {mine.sum()} end without success.'
@@ -213,11 +254,13 @@ def _jerk(actions: np.ndarray) -> float:
 
 def _apart(obs: np.ndarray, of: list[np.ndarray]) -> np.ndarray:
     """Mean over a demonstration's states of the distance to the nearest of another's; nan of a single one."""
-    if len(of) < 2:
+    stride = -(-len(obs) // _MOST)
+    owner, seen = np.repeat(np.arange(len(of)), [len(steps) for steps in of])[::stride], obs[::stride]
+    if len(np.unique(owner)) < 2:
         return np.full(len(of), np.nan)
-    owner, found = np.repeat(np.arange(len(of)), [len(steps) for steps in of]), []
+    found = []
     for demo, steps in enumerate(of):
-        away = squared(obs[steps], obs)
+        away = squared(obs[steps], seen)
         away[:, owner == demo] = np.inf
         found.append(np.sqrt(away.min(axis=1)).mean())
     return np.array(found)

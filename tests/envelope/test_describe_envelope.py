@@ -68,6 +68,8 @@ def test_one_mode_where_there_is_one():
     assert describe.modes(np.full(7, 0.3), 2) == [describe.Mode(0.3, 1.0)]
     closed, opened = describe.modes(np.array([-1.0] * 9 + [1.0] * 3), 4)  # a gripper: quartiles that are alike
     assert (closed.share, opened.share) == (0.75, 0.25)
+    few = np.append(np.linspace(0, 1, 96), np.full(4, 2.0))  # a peak, but of 4% of the values
+    assert [mode.share for mode in describe.modes(few, 200)] == [1.0]
     with pytest.raises(ValueError, match='0 values'):
         describe.modes(np.zeros(0), 3)
 

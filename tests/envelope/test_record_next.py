@@ -65,6 +65,8 @@ def test_added_demonstrations_bring_what_is_new_in_them():
     old = np.random.default_rng(1).normal(size=(4, diversity.POINTS, 2))
     again, other = np.concatenate([old, old[:2]]), np.concatenate([old, old[:2] + 5])
     assert diversity.compare(old, again).each < 0 < diversity.compare(old, other).each
+    found = diversity.compare(old, other)
+    assert found.after - found.before == pytest.approx(2 * found.each)
     with pytest.raises(ValueError, match='4 demonstrations before, 4 after'):
         diversity.compare(old, old)
 

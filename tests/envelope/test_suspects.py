@@ -74,18 +74,22 @@ def test_each_error_is_found_with_its_reason():
     assert said[6] == {'states'} and said[9] == {'twin'} and said[11] == {'success'}
     text = {one.demo: ' '.join(reason.sentence for reason in one.reasons) for one in found}
     assert 'takes 45 steps, where all usually take 20' in text[4] and 'repeats demonstration 3' in text[9]
+    (named,) = [one for one in suspects.rank(measured(given), names=[f'run {i}' for i in range(14)]) if one.demo == 9]
+    assert named.reasons[0].sentence == 'It repeats run 3 step for step.'
     assert '93 % of the demonstrations' in text[11]
     assert [one.demo for one in found[:2]] == [9, 11]  # beyond any number
 
 
 def test_an_operators_way_is_a_style_for_itself_and_named_as_a_whole():
-    given, who = episodes(20), ['ann', 'bo'] * 10
-    for i in range(1, 20, 2):  # bo takes twice as long
+    given, who = episodes(30), ['ann', 'ann', 'bo', 'ann', 'ann', 'ann'] * 5
+    for i in range(2, 30, 6):  # bo takes twice as long
         given[i] = tuple(np.repeat(x, 2, axis=0) for x in given[i])
     found = measured(given, who)
     assert not {'length', 'pauses'} & set().union(*reasons(suspects.rank(found, who)).values(), set())
-    named = suspects.by_operator(found, who, np.ones(20))
-    assert {'length', 'pauses'} <= reasons(named)['bo'] and 'ann' in reasons(named)  # who is right is not known
+    named = suspects.by_operator(found, who, np.ones(30))
+    assert {'length', 'pauses'} <= reasons(named)['bo'] and 'length' in reasons(named)[
+        'ann'
+    ]  # who is right is not known
     assert suspects.by_operator(measured(episodes(4)), ['ann'] * 4, np.ones(4)) == []
 
 
@@ -93,6 +97,23 @@ def test_an_operator_who_fails_more_often_is_named():
     who = ['ann'] * 6 + ['bo'] * 6
     named = suspects.by_operator(measured(episodes(12), who, rewarded=set(range(9))), who, np.ones(12))
     assert reasons(named) == {'bo': {'success'}} and '3 of 6 end without success' in named[0].reasons[0].sentence
+
+
+def test_an_operator_who_always_leans_one_way_is_found_and_one_who_trembles_is_not():
+    rng, episode = np.random.default_rng(4), np.repeat(np.arange(12), 20)
+    operator = np.array(['ann', 'bo', 'cy'])[episode % 3]
+    apart = 0.5 * rng.normal(size=(240, 2))
+    apart[operator == 'bo', 1] -= 2.0
+    apart[operator == 'cy'] *= 8
+    found = suspects.biases(apart, episode, operator, ('x', 'grip'))
+    assert list(found) == ['bo'] and len(found['bo']) == 1
+    (reason,) = found['bo']
+    assert reason.value == pytest.approx(-2, abs=0.1) and 'less of grip than the others would' in reason.sentence
+    alike = episodes(12)
+    named = suspects.by_operator(measured(alike), ['ann', 'bo', 'cy'] * 4, np.ones(12), found)
+    assert reasons(named) == {'bo': {'bias'}}
+    alone = suspects.biases(apart[:60], episode[:60], operator[:60], ('x', 'grip'))  # one demonstration each
+    assert alone == {}
 
 
 def test_no_rewards_at_all_say_nothing_about_success():
