@@ -9,6 +9,7 @@ import pytest
 from launch.kinds import KINDS
 from launch.report import make_report
 from postbc_jax import checkpoint
+from postbc_jax.envelope.monitor_config import STATES
 from tests.launch.tiny_runs import finish, rows
 
 ALL = """
@@ -134,7 +135,8 @@ def test_what_was_watched(run):
     watched, staged, scenarios = (rows(directory, name) for name in files)
     label = [(row['pretrain'], row['chunk'], row['env_steps']) for row in rows(directory) if row['finetune'] == 'ppo']
     assert [(row['pretrain'], row['chunk'], row['env_steps']) for row in watched] == label
-    assert {row['state'] for row in watched} == {'healthy'} and all(row['outside'] is None for row in watched)
+    assert {row['state'] for row in watched} <= set(STATES)
+    assert all(row['outside'] is None and row['spread'] > 0 and row['did'] == [] for row in watched)
     assert [(row['pretrain'], row['chunk'], row['env_steps']) for row in staged] == label
     assert {row['starts'] for row in staged} == {0.25}
     assert [row['chunk'] for row in scenarios] == [0] * 4 * len(ARMS[arg]) + [2] * 4 * len(ARMS[arg])

@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from launch.report import figures, make_report, watched
+from launch.report.arms import styles
 from tests.launch.written_runs import BC, POST, one_section, write_run
 
 
@@ -65,5 +68,19 @@ def test_the_report_shows_it_and_says_which_rows_it_left_out(directory):
     section = one_section(directory)[0]
     svg = figures.draw(section)['watched'].svg
     assert svg.count('↶') == 1 and svg.count('■') == 1 and 'overconfident' not in svg and 'drifting (d)' in svg
+    assert 'scenarios' not in figures.draw(section)
     text = make_report(directory).read_text(encoding='utf-8')
     assert 'BC, seed 0, chunk 2: drifting' in text and 'monitor.jsonl: 1 row(s) left out' in text
+
+
+def test_what_is_left_over_scenarios_is_a_mean_of_the_grid_at_each_chunk(directory):
+    base = POST._asdict() | {'seed': 0, 'finetune': 'dsrl_ppo', 'finetune_seed': 0, 'episodes': 8}
+    grid = [base | {'env_steps': n, 'success_rate': rate} for n, rate in ((0, 0.5), (0, 0.7), (200, 0.1), (200, 0.3))]
+    (directory / 'scenarios.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in grid))
+    section = one_section(directory)[0]
+    axes = Figure().subplots()
+    watched.scenarios(axes, section, styles(section.arms))
+    single, mean = axes.get_lines()
+    for line in (single, mean):
+        np.testing.assert_allclose(line.get_xydata(), [[0, 0.6], [200, 0.2]])
+    assert 'scenarios' in figures.draw(section)
