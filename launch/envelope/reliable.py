@@ -81,7 +81,7 @@ def _curves(how: str, subject: Subject, regions: Regions, steps: np.ndarray, dra
     varies = np.ptp(windows.actions, axis=0) > 0
     base = drawn[..., varies]
     chunks = np.asarray(windows.take(steps)[1])[..., varies]
-    held = calibration.HeldOut(chunks, base, np.zeros_like(base), windows.episode[steps])
+    held = calibration.HeldOut(chunks, base, np.zeros_like(base), np.ones_like(chunks), windows.episode[steps])
     curves = reliability.by_region(held, regions.index[steps], regions.count)
     return Reliable(how, '', len(np.unique(held.trajectory)), calibration.curve(held, 0.0), curves)
 

@@ -11,7 +11,7 @@ def held(rng, scale):
     """40 trajectories of 10 standard normal chunks; draws `scale` times as wide, by step."""
     chunks = rng.normal(size=(400, 1, 2))
     base = scale[:, None, None, None] * rng.normal(size=(400, 64, 1, 2))
-    return calibration.HeldOut(chunks, base, np.zeros_like(base), np.repeat(np.arange(40), 10))
+    return calibration.HeldOut(chunks, base, np.zeros_like(base), np.ones_like(chunks), np.repeat(np.arange(40), 10))
 
 
 def test_each_region_has_its_own_verdict():
