@@ -78,7 +78,7 @@ def test_what_is_calibrated(config):
     folded = changed(config, fold=({'alphas': (0.5,)}, {'alpha': 'auto'}))
     assert settings.calibrates(folded)
     for values, says in (
-        ({'alpha': 'auto', 'subset': 1}, 'config.subset=1: calibration and guard leave demonstrations out: give each'),
+        ({'alpha': 'auto', 'subset': 1}, 'config.subset=1: calibration leaves demonstrations out: give each'),
         ({'alpha': 'rms', 'posterior__members': 1}, 'config.posterior.members=1: has no spread of which'),
     ):
         with pytest.raises(ValueError) as refusal:

@@ -16,7 +16,7 @@ LEFT = {'name': 'left', 'key': 'position', 'below': 0.0}
     [
         ({'guard.mode': 'stop'}, "config.guard.mode='stop': choose one of project, mean, safe"),
         ({'guard.rate': 0.0}, 'config.guard.rate=0.0: must lie between 0 and 1'),
-        ({'guard.mode': 'mean', 'subset': 1}, 'config.subset=1: calibration and guard leave demonstrations out'),
+        ({'guard.mode': 'mean', 'subset': 1}, 'config.subset=1: the fit of the envelope leaves demonstrations out'),
         ({'guard.safe': 'somewhere'}, 'config.guard.safe=somewhere: nothing plays it without config.guard.mode'),
         ({'guard.steps': 30}, 'config.guard.steps=30: must be a multiple of steps_per_chunk=500'),
         ({'guard.batch_size': 0}, 'config.guard.batch_size=0: must be at least 1'),
