@@ -1,8 +1,8 @@
 """What a guard costs: the latency of one decision with and without it, in the same process.
 
 Rows of `make bench`: the policies of benchmarks.decode, behind an envelope as launch.envelopes fits it (a guide of
-2 x 64, 512 demonstrated states), weights inside the program, as launch.export writes it. Without a guard nothing of it
-is compiled: tests/envelope holds that.
+2 x 64, 512 demonstrated states), in the program that launch.export writes. Without a guard nothing of it is compiled:
+tests/envelope holds that.
 """
 
 import statistics
@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.decision import ACTIONS, CALLS, CHUNK, OBS
-from postbc_jax import policies
+from postbc_jax import export, policies
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.envelope.envelope import Envelope
 from postbc_jax.envelope.guard import guard
@@ -44,14 +44,13 @@ def _row(name: str, batch: int) -> dict:
         familiar=jnp.ones(1),
     )
     obs = rng.uniform(-1, 1, (batch, OBS)).astype(np.float32)
-    noise = rng.standard_normal((batch, CHUNK, ACTIONS)).astype(np.float32)
 
     def decisions(policy):
-        decode = jax.jit(lambda obs, noise: jax.vmap(policy.decide)(obs, noise))
+        act = jax.jit(export.program(policy))
 
         def run() -> None:
-            for _ in range(CALLS[batch]):
-                jax.block_until_ready(decode(obs, noise))
+            for decision in range(CALLS[batch]):
+                jax.block_until_ready(act(obs, np.uint32(decision)))
 
         return run
 

@@ -32,6 +32,9 @@ def export(
     decision can be repeated, and the rows of a batch are independent. Products are of full float32 precision on every
     platform; actions are not clipped. Read back with jax.export.deserialize(file's bytes).call.
 
+    A guarded policy's gives (chunks, said): said (B, F) float32 is what its guard says of each decision, in the columns
+    that NAME.json lists under 'said'.
+
     Args:
       policy: ONE learner's, called as policy(obs (O,), key) -> (chunk (T, A), extras): policies.Policy, or a struct
         dataclass that holds one (finetune.steer.SteeredPolicy), whose sizes and scaling are then its.
@@ -56,10 +59,13 @@ def export(
     (batch,) = jax.export.symbolic_shape('batch')
     obs = jax.ShapeDtypeStruct((batch, base.config.obs_size), jnp.float32)
     with jax.default_matmul_precision('highest'):
-        exported = jax.export.export(jax.jit(_act(policy)), platforms=PLATFORMS)(
+        exported = jax.export.export(jax.jit(program(policy)), platforms=PLATFORMS)(
             obs, jax.ShapeDtypeStruct((), 'uint32')
         )
     content = _describe(base, type(policy).__name__, exported)
+    guarded = jax.eval_shape(policy, jax.ShapeDtypeStruct(obs.shape[1:], obs.dtype), jax.random.key(0))[1].get('guard')
+    if guarded:
+        content['said'] = {'shape': ['batch', len(guarded)], 'dtype': 'float32', 'columns': sorted(guarded)}
     clash = content.keys() & (about or {}).keys()
     if clash:
         raise ValueError(f'about={sorted(clash)[0]!r}: is written by export itself: give it another name')
@@ -71,13 +77,21 @@ def export(
     return file
 
 
-def _act(policy: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def program(policy: Any) -> Callable[[jax.Array, jax.Array], Any]:
+    """The function (obs (B, O), seed ()) that export writes, of ONE learner's policy, for jit.
+
+    What a guard says is one array: every output of a compiled call costs the caller some microseconds."""
     policy = jax.tree.map(jnp.asarray, policy)
+
+    def decision(obs, key):
+        chunk, extras = policy(obs, key)
+        said = extras.get('guard')
+        return (chunk, jnp.stack([said[name].astype(jnp.float32) for name in sorted(said)])) if said else chunk
 
     def act(obs, seed):
         key = jax.random.key(seed, impl='threefry2x32')  # whatever the robot's own default is
         keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(obs.shape[0]))
-        return jax.vmap(lambda o, k: policy(o, k)[0])(obs, keys)
+        return jax.vmap(decision)(obs, keys)
 
     return act
 

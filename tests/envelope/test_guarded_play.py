@@ -1,5 +1,7 @@
 """Every kind of policy behind a guard: in the finetuners' environments, in evaluation, exported; and without one."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,10 +77,14 @@ def test_every_kind_plays_what_is_admitted_and_gives_its_guard_back(kind):
 def test_exported_with_its_guard_it_plays_the_same(kind, tmp_path):
     made = guard(holders()[kind], envelope())
     written = jax.export.deserialize(export.export(made, tmp_path, {'guard': {'mode': 'project'}}).read_bytes()).call
+    columns = json.loads((tmp_path / 'policy.json').read_text())['said']['columns']
     obs = np.random.default_rng(0).uniform(-1, 1, (5, 4)).astype(np.float32)
-    keys = [jax.random.fold_in(jax.random.key(3), i) for i in range(5)]
-    expected = np.stack([act(made, o, key)[0] for o, key in zip(obs, keys, strict=True)])
-    np.testing.assert_allclose(written(obs, np.uint32(3)), expected, rtol=1e-5, atol=1e-5)
+    chunks, said = written(obs, np.uint32(3))
+    for i, (o, chunk, values) in enumerate(zip(obs, chunks, said, strict=True)):
+        expected, extras = act(made, o, jax.random.fold_in(jax.random.key(3), i))
+        np.testing.assert_allclose(chunk, expected, rtol=1e-5, atol=1e-5)
+        assert columns == sorted(extras['guard'])
+        np.testing.assert_allclose(values, [extras['guard'][name] for name in columns], rtol=1e-5)
 
 
 def test_without_a_guard_nothing_of_it_is_compiled():
