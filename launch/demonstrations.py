@@ -3,6 +3,7 @@
 First stage of launch.pipeline.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -65,7 +66,12 @@ def demonstrations(point: Point) -> Demos:
 
 def path_of(point: Point) -> str:
     """The file of the point's demonstrations."""
-    return point.config.demos or str(point.directory / 'demos.hdf5')
+    return path_of_run(point.config, point.directory)
+
+
+def path_of_run(config: ConfigDict, directory: Path) -> str:
+    """The file of demonstrations of the run that a directory is of."""
+    return config.demos or str(directory / 'demos.hdf5')
 
 
 def record(path: str, config: ConfigDict, env: Env, key: jax.Array, progress: Progress) -> None:

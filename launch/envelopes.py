@@ -17,7 +17,7 @@ from launch import config as settings
 from launch.demonstrations import Learning
 from launch.point import Point
 from postbc_jax import loop, parallel
-from postbc_jax.envelope import conformal
+from postbc_jax.envelope import conformal, wild
 from postbc_jax.envelope.contexts import Contexts
 from postbc_jax.envelope.envelope import Envelope, apart, length, moments
 from postbc_jax.envelope.guide import GuideData, guide
@@ -27,6 +27,7 @@ from postbc_jax.posterior.ensemble import Predictor
 NAME = 'envelope'  # of the guides' stage, and of the folder of policies
 MOST_STATES = 512  # demonstrated states that are kept of a seed
 NONE_LEFT_OUT = -1  # in the place of a fold's number
+WILD = 0  # the draws' key, of every run: two envelopes are compared on the same chunks
 
 
 class Held(NamedTuple):
@@ -90,10 +91,13 @@ def fit(point: Point, learning: Learning) -> Fitted:
 
 def rows(fitted: Fitted, rate: float) -> list[dict[str, Any]]:
     """A row for every seed and context, JSON-able: its bounds, of how many held-out decisions and trajectories, the
-    rate that was asked for and the smallest that so many decisions support."""
+    rate that was asked for and the smallest that so many decisions support, and the share of wild chunks that it
+    catches there (wild.caught)."""
     contexts = fitted.envelopes.contexts
     found = []
     for seed, held in enumerate(fitted.held):
+        envelope = jax.tree.map(lambda x, seed=seed: x[seed], fitted.envelopes)
+        caught = wild.caught(envelope, held.obs, jax.random.key(WILD))
         for index, (name, of_context) in enumerate(zip(contexts.names, contexts.rates(rate), strict=True)):
             own = held.context == index
             found.append(
@@ -106,6 +110,7 @@ def rows(fitted: Fitted, rate: float) -> list[dict[str, Any]]:
                     'familiar': float(fitted.envelopes.familiar[seed, index]),
                     'decisions': int(own.sum()),
                     'trajectories': len(np.unique(held.trajectory[own])),
+                    'wild_caught': float(caught[own].mean()),
                 }
             )
     return found

@@ -22,6 +22,7 @@ from postbc_jax.envelope.guard import GuardedPolicy, guard
 from postbc_jax.policies import Policy
 
 FILE = 'guard.json'
+WILD_CAUGHT = 0.99  # share of random chunks that a guard should catch, below which a run says so
 
 
 def guarded(point: Point, learning: Learning | None, labels: Sequence[dict], policies: Policy) -> Any:
@@ -53,6 +54,9 @@ def guarded(point: Point, learning: Learning | None, labels: Sequence[dict], pol
             for row in rows:
                 if row['supported'] > row['rate']:
                     point.progress.note(f'note: {_few(row)}')
+            loose = [row['wild_caught'] for row in rows if row['wild_caught'] < WILD_CAUGHT]
+            if loose:
+                point.progress.note(f'note: {_loose(loose, len(rows))}')
             point.write_json(FILE, rows)
             seeds = [{'seed': seed} for seed in range(len(learning.mask))]
             checkpoint.save_policy(folder / envelopes.NAME, fitted.envelopes, seeds, {'rate': config.guard.rate})
@@ -144,6 +148,14 @@ def _seed(seeds: Sequence[dict], label: dict, source: Path) -> int:
         if one['seed'] == label['seed']:
             return index
     raise ValueError(f'{source}: has no envelope of seed {label["seed"]}')
+
+
+def _loose(caught: Sequence[float], of: int) -> str:
+    return (
+        f'guard: {len(caught)} of {of} catch less than {100 * WILD_CAUGHT:g} % of random chunks, the loosest '
+        f'{100 * min(caught):.0f} % ({FILE}): demonstrations differ as much; launch.envelope names odd ones: '
+        'record more, or raise config.guard.rate'
+    )
 
 
 def _few(row: dict[str, Any]) -> str:

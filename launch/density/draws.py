@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from launch.arms import Arm, arm_of
 from launch.config import obs_keys
-from launch.demonstrations import subsets
+from launch.demonstrations import path_of_run, subsets
 from launch.point import key
 from launch.report.arms import bc, partner
 from postbc_jax import checkpoint, data
@@ -71,7 +71,7 @@ def measure(workdir: Path, seed: int, alpha: float | None, at: Sequence[float]) 
     if not (workdir / 'config.json').is_file():
         raise ValueError(f'--workdir={workdir}: holds no config.json; give the directory of one point')
     config = ConfigDict(json.loads((workdir / 'config.json').read_text()))
-    file = config.demos or str(workdir / 'demos.hdf5')
+    file = path_of_run(config, workdir)
     demos = data.load(file, obs_keys(config), config.mask or None, config.action_bound or None)
     stack, labels = checkpoint.load_policies(workdir / 'policies' / 'pretrained')
     there = {arm_of(label): index for index, label in enumerate(labels) if label['seed'] == seed}

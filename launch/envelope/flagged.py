@@ -62,7 +62,7 @@ def flag(point: Point, subject: Subject) -> Flagged:
         rows = [row for row in rows if seed.items() <= row.items()]
         steps = np.flatnonzero(~subject.learnt[windows.episode])
         obs, chunks = windows.take(steps)
-        chunk, state = np.asarray(_shares(envelope, obs, chunks[:, None]))[:, 0], np.asarray(_strange(envelope, obs))
+        chunk, state = np.asarray(shares(envelope, obs, chunks[:, None]))[:, 0], np.asarray(strange(envelope, obs))
     else:
         fitted = envelopes.fit(point, subject.learning)
         rows, held = envelopes.rows(fitted, point.config.guard.rate), fitted.held[0]
@@ -70,12 +70,12 @@ def flag(point: Point, subject: Subject) -> Flagged:
         chunk, state = held.distance / envelope.radius[held.context], held.strangeness / envelope.familiar[held.context]
     asked = conformal.thinned(np.arange(len(windows.obs)), STATES)
     drawn = draws(subject.policy, subject.learning.normaliser, subject.learning.demos.obs[asked], point.config.seed)
-    played = np.asarray(_shares(envelope, windows.obs[asked], drawn))
+    played = np.asarray(shares(envelope, windows.obs[asked], drawn))
     return Flagged(own, rows, envelope.contexts, steps, chunk, state, asked, played)
 
 
 @jax.jit
-def _shares(envelope: Envelope, obs: jax.Array, drawn: jax.Array) -> jax.Array:
+def shares(envelope: Envelope, obs: jax.Array, drawn: jax.Array) -> jax.Array:
     """obs (m, O), drawn (m, M, T, A) -> (m, M), distances over what is allowed at the state."""
 
     def at(s, chunks):
@@ -85,6 +85,6 @@ def _shares(envelope: Envelope, obs: jax.Array, drawn: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _strange(envelope: Envelope, obs: jax.Array) -> jax.Array:
+def strange(envelope: Envelope, obs: jax.Array) -> jax.Array:
     """obs (n, O) -> (n,), strangeness over what is allowed."""
     return jax.vmap(lambda s: envelope.strangeness(s) / envelope.familiar[envelope.context(s)])(obs)

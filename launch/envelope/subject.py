@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from launch import config as settings
 from launch.arms import arm_of
-from launch.demonstrations import Learning, subsets
+from launch.demonstrations import Learning, path_of_run, subsets
 from launch.kinds import KINDS
 from launch.workdir import read_config
 from postbc_jax import checkpoint, data
@@ -99,7 +99,7 @@ def read(folder: Path, file: str, learner: int | None) -> Subject:
     if about.get('obs_keys') and sorted(said) == sorted(about['obs_keys']) and said != about['obs_keys']:
         names = [name for name, _ in about['obs_keys']]
         raise ValueError(f'{file}: obs: in the order {", ".join(n for n, _ in said)}, the policy observes {names}')
-    learnt, notes = _learnt(config, run, demos, labels[index].get('seed', 0))
+    learnt, notes = learnt_from(config, run, demos, labels[index].get('seed', 0))
     if learner is None and len(labels) > 1:
         notes.append(f'The folder holds {len(labels)} policies; this is number {index}. --learner chooses another.')
     mask = np.ones((1, len(demos.obs)), np.float32)
@@ -122,9 +122,9 @@ def _first(labels: list[dict]) -> int:
     return next((i for i, label in enumerate(labels) if label.get('pretrain') == 'post_bc'), 0)
 
 
-def _learnt(config: ConfigDict, run: Path, demos: Demos, seed: int) -> tuple[np.ndarray, list[str]]:
-    """Which demonstrations (E,) the policy has learnt from, and what is to be said about it."""
-    path = config.demos or str(run / 'demos.hdf5')
+def learnt_from(config: ConfigDict, run: Path, demos: Demos, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Which demonstrations (E,) the policies of a run's seed have learnt from, and what is to be said about it."""
+    path = path_of_run(config, run)
     if not Path(path).exists():
         note = f'{path} is not here, so it is not known which demonstrations were learnt from: taken to be all of them.'
         return np.ones(demos.episodes, bool), [note]

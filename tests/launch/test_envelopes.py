@@ -10,7 +10,7 @@ from experiments import default
 from launch import checks, demonstrations, envelopes, scales
 from launch import config as settings
 from launch.point import Point
-from postbc_jax.envelope import conformal
+from postbc_jax.envelope import conformal, wild
 
 TINY = {
     **{'seeds': 2, 'record.episodes': 12, 'subset': 8, 'policy.chunk': 2, 'calibration.folds': 4},
@@ -96,6 +96,8 @@ def test_bounds_are_the_quantiles_of_the_held_out_scores(fitted):
         assert row['familiar'] == pytest.approx(conformal.quantile(held.strangeness[own], row['rate'] / 2))
         assert row['decisions'] == own.sum() and row['trajectories'] == 8
         assert row['supported'] == pytest.approx(2 / (own.sum() + 1))
+        caught = wild.caught(one(found.envelopes, row['seed']), held.obs, jax.random.key(envelopes.WILD))
+        assert row['wild_caught'] == pytest.approx(caught[own].mean()) and 0 <= row['wild_caught'] <= 1
 
 
 def test_at_most_the_rate_of_the_held_out_decisions_is_flagged(fitted):

@@ -4,11 +4,15 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from launch import export, guarding
-from postbc_jax import checkpoint
+from launch import alarms, export, guarding
+from launch.demonstrations import path_of_run, subsets
+from launch.workdir import read_config
+from postbc_jax import checkpoint, data
+from postbc_jax.data import windows
 from postbc_jax.envelope.envelope import Envelope
 from postbc_jax.finetune.dppo import ChainPolicy
 from postbc_jax.finetune.steer import SteeredPolicy
@@ -35,7 +39,11 @@ def run(tiny, start, tmp_path_factory):
 
 def test_the_envelope_is_a_stage_before_the_evaluation(run):
     names = ['demonstrations', 'posterior', 'policies', 'envelope', 'evaluation', 'dsrl_ppo', 'dppo']
-    lines = [re.match(r'\[(\d)/7\] (\w+): (.*)', line).groups() for line in run[1][:7]]
+    loose, *_ = notes = [line for line in run[1] if line.startswith('note: ')]
+    assert re.match(
+        r'note: guard: 4 of 4 catch less than 99 % of random chunks, the loosest \d+ % \(guard.json\)', loose
+    )
+    lines = [re.match(r'\[(\d)/7\] (\w+): (.*)', line).groups() for line in run[1] if line not in notes][:7]
     assert [(int(place), name) for place, name, _ in lines] == list(enumerate(names, 1))
     assert re.match(r'project, 0\.05 of good decisions flagged; radius \d+\.\d\d', lines[3][2])
 
@@ -93,6 +101,47 @@ def test_a_robot_gets_the_guard_unless_it_is_left_out(run, tmp_path):
         chunks = made[0] if name == 'on' else made
         np.testing.assert_allclose(chunks[0], expected, rtol=1e-4, atol=1e-5)
     assert behind(100 * obs[0], jax.random.key(0))[1]['guard']['strange'] == 1
+
+
+def test_how_often_the_guards_speak_is_measured_on_demonstrations_they_have_not_seen(run):
+    folder = run[0]
+    found = alarms.measure(folder)
+    config = read_config(folder / 'config.json')
+    demos = data.load(path_of_run(config, folder))
+    stack, seeds = checkpoint.load_policies(folder / 'policies' / 'envelope', Envelope)
+    rates = {'approach': 0.2, 'routine': 0.05}
+    assert {row['seed'] for row in found} == {label['seed'] for label in seeds}
+    for seed, mask in enumerate(subsets(config, demos)):
+        envelope = jax.tree.map(lambda x, seed=seed: jnp.asarray(x[seed]), stack)
+        steps = np.flatnonzero(mask == 0)
+        obs, chunks = windows.windows(demos, envelope.guide.normaliser, envelope.guide.config.chunk).take(steps)
+        inside = np.asarray(jax.vmap(envelope.inside)(obs, chunks))
+        where = np.asarray(jax.vmap(envelope.context)(obs))
+        for row in [row for row in found if row['seed'] == seed]:
+            here = where == list(rates).index(row['context'])
+            assert row['rate'] == rates[row['context']] and row['decisions'] == here.sum()
+            assert row['demonstrations'] == len(np.unique(demos.episode[steps][here]))
+            assert row['either'] == pytest.approx(1 - inside[here].mean())
+            assert max(row['chunk'], row['state']) <= row['either'] <= row['chunk'] + row['state']
+            assert 0 <= row['wild_caught'] <= 1
+    line = alarms.make_alarms(str(folder))[0]
+    assert line.startswith('approach, 20 % asked for, 2 seeds: ')
+    assert json.loads((folder / 'alarms.json').read_text()) == found
+
+
+def test_alarms_of_a_run_without_a_guard_or_of_learnt_demonstrations_are_refused(run, whole, tmp_path):
+    with pytest.raises(ValueError, match='give the folder of a run with --config.guard.mode'):
+        alarms.measure(whole[0])
+    config = read_config(run[0] / 'config.json')
+    demos = data.load(path_of_run(config, run[0]))
+    learnt = subsets(config, demos)[0] == 1
+    _, episode = np.unique(demos.episode[learnt], return_inverse=True)
+    arrays = {name: getattr(demos, name)[learnt] for name in ('obs', 'actions', 'rewards', 'dones')}
+    kept = [demos.names[e] for e in np.unique(demos.episode[learnt])]
+    own = demos.replace(**arrays, episode=episode.astype(np.int32), names=tuple(kept), operators=('',) * len(kept))
+    data.robomimic.save(str(tmp_path / 'learnt.hdf5'), own)
+    with pytest.raises(ValueError, match='seed 0 has learnt from all of it: give --demos=FILE with others'):
+        alarms.measure(run[0], str(tmp_path / 'learnt.hdf5'))
 
 
 def test_each_mode_and_a_safe_policy_can_be_put_on(run):
