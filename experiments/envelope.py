@@ -25,6 +25,7 @@ def get_config(arg: str = '') -> ConfigDict:
     config.record.operators = 'steady,brisk,sideways,planner,freezing,straying'
     config.policy.family = 'gaussian'
     config.posterior.members = 10
+    config.calibration.folds = 3  # of the envelope's held-out demonstrations
     config.finetune.algorithm = 'ppo'
     config.finetune.chunks = 4 if arg else 16
     config.ppo.update(learning_rate=3e-4, clip=0.05, target_kl=0.0, iterations_per_chunk=3)

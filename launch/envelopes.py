@@ -128,19 +128,9 @@ def prepare_guides(
     """
     config = settings.guide(point.config, point.env.observation_size, point.env.action_size)
     labels = [{'seed': seed, 'fold': NONE_LEFT_OUT} for seed in range(len(learning.mask))] + folds.labels
-    trainer = guide(config)
-    mesh = parallel.mesh(len(labels), point.devices, trainer.rows)
-    stage = loop.Stage(
-        name=NAME,
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=labels,
-        chunks=config.steps // config.steps_per_chunk,
-        steps_per_chunk=config.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / NAME,
-        meta=settings.describe(config),
-        mean_over_learners=True,
-    )
+    chunks, meta = config.steps // config.steps_per_chunk, settings.describe(config)
+    stage = point.stage(NAME, guide(config), labels, chunks, config.steps_per_chunk, meta, mean_over_learners=True)
+    mesh = stage.mesh
     each = P(parallel.LEARNER)
     shared = GuideData(
         windows=parallel.shard(learning.windows, mesh),

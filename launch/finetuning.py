@@ -127,17 +127,8 @@ def prepare(point: Point, finetuner: Finetuner, labels: list[dict], policies: Po
         trainer = controlled(trainer, lambda: {name: begin() for name, begin in notes.items()})
         meta |= {name: config[name].to_dict() for name in notes}
     everyone = _population(point, algorithm, labels, policies, [*trainer.rows, config.evaluate.episodes])
-    stage = loop.Stage(
-        name=algorithm,
-        trainer=parallel.population(trainer, everyone.mesh),
-        mesh=everyone.mesh,
-        labels=everyone.rows,
-        chunks=config.finetune.chunks,
-        steps_per_chunk=finetuner.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / algorithm,
-        meta=meta,
-    )
-    return stage, everyone
+    steps, chunks = finetuner.steps_per_chunk, config.finetune.chunks
+    return point.stage(algorithm, trainer, everyone.rows, chunks, steps, meta, everyone.mesh), everyone
 
 
 def _population(point: Point, algorithm: str, labels: list[dict], policies: Policy, divides: list[int]) -> Population:
@@ -200,17 +191,8 @@ def prepare_warm_start(
         )
     known = IQLData(everyone.policies, given, mask)
     name = f'{finetuner.meta["algorithm"]}_critics'
-    stage = loop.Stage(
-        name=name,
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=everyone.rows,
-        chunks=chunks,
-        steps_per_chunk=iql_config.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / name,
-        meta=settings.describe(iql_config),
-    )
-    return stage, known
+    steps, meta = iql_config.steps_per_chunk, settings.describe(iql_config)
+    return point.stage(name, trainer, everyone.rows, chunks, steps, meta, mesh), known
 
 
 def _sweep_candidates(point: Point, everyone: Population, policies: Any) -> None:

@@ -5,17 +5,19 @@ Made by launch.run, read by launch.pipeline.
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 from brax.envs.base import Env
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from launch.fold import told_apart
 from launch.progress import Progress
-from postbc_jax import atomic, checkpoint, loop, metrics
+from postbc_jax import atomic, checkpoint, loop, metrics, parallel
+from postbc_jax.types import Trainer
 
 # One stream of random numbers a purpose, so that a change in one stage leaves the others' numbers alone.
 PURPOSES = (
@@ -63,6 +65,35 @@ class Point:
         settings = told_apart(self.config)
         guard = {'guard': {name: self.config.guard[name] for name in ('mode', 'rate', 'safe')}}
         return about | ({'settings': settings} if settings else {}) | (guard if self.config.guard.mode else {})
+
+    def stage(
+        self,
+        name: str,
+        trainer: Trainer,
+        labels: Sequence[dict],
+        chunks: int,
+        steps_per_chunk: int,
+        meta: Mapping[str, Any],
+        mesh: Mesh | None = None,
+        mean_over_learners: bool = False,
+    ) -> loop.Stage:
+        """loop.Stage of a population, its place in the work directory, from the trainer of one learner.
+
+        Args:
+          mesh: where others share it; None makes one for so many learners.
+        """
+        mesh = mesh or parallel.mesh(len(labels), self.devices, trainer.rows)
+        return loop.Stage(
+            name=name,
+            trainer=parallel.population(trainer, mesh),
+            mesh=mesh,
+            labels=labels,
+            chunks=chunks,
+            steps_per_chunk=steps_per_chunk,
+            directory=self.directory / 'checkpoints' / name,
+            meta=meta,
+            mean_over_learners=mean_over_learners,
+        )
 
     def run(self, stage: loop.Stage, keys: jax.Array, data: Any, **hooks: Any) -> loop.Outcome:
         """loop.run with the point's metrics file, bar, stop signal and save cadence."""

@@ -67,19 +67,16 @@ def prepare_members(
     """
     ensemble_config = settings.ensemble(point.config)
     population = [(row, member) for row in range(len(sources)) for member in range(members)]
-    trainer = ensemble(ensemble_config)
-    mesh = parallel.mesh(len(population), point.devices, trainer.rows)
-    stage = loop.Stage(
-        name=name,
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=[{**sources[row], 'member': member} for row, member in population],
-        chunks=settings.chunks(point.config, 'posterior'),
-        steps_per_chunk=ensemble_config.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / name,
-        meta=settings.describe(ensemble_config),
+    stage = point.stage(
+        name,
+        ensemble(ensemble_config),
+        [{**sources[row], 'member': member} for row, member in population],
+        settings.chunks(point.config, 'posterior'),
+        ensemble_config.steps_per_chunk,
+        settings.describe(ensemble_config),
         mean_over_learners=True,
     )
+    mesh = stage.mesh
     # A member's index does not depend on K: more members are the same ones and others.
     indices = [label['seed'] * 1_000_003 + label['member'] for label in stage.labels]
     keys = parallel.learner_keys(point.key('posterior'), indices, mesh)
@@ -123,18 +120,15 @@ def prepare_policies(
     pretrain_config = settings.pretrain(
         config, settings.policy(config, point.env.observation_size, point.env.action_size)
     )
-    trainer = pretraining.pretrain(pretrain_config)
-    mesh = parallel.mesh(len(population), point.devices, trainer.rows)
-    stage = loop.Stage(
-        name=name,
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=labels,
-        chunks=settings.chunks(config, 'pretrain'),
-        steps_per_chunk=pretrain_config.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / name,
-        meta=settings.describe(pretrain_config),
+    stage = point.stage(
+        name,
+        pretraining.pretrain(pretrain_config),
+        labels,
+        settings.chunks(config, 'pretrain'),
+        pretrain_config.steps_per_chunk,
+        settings.describe(pretrain_config),
     )
+    mesh = stage.mesh
     numbers = pretraining.Arm(
         alpha=np.array([recipe.arm.alpha for _, recipe in population], np.float32),
         sigma=np.array([recipe.arm.sigma for _, recipe in population], np.float32),

@@ -38,18 +38,9 @@ def prepare(
 ) -> tuple[loop.Stage, jax.Array, ValueDICEData]:
     """What `fit` runs: the stage, its keys and its data."""
     config = settings.value_dice(point.config, policy)
-    trainer = value_dice(config)
-    mesh = parallel.mesh(len(labels), point.devices, trainer.rows)
-    stage = loop.Stage(
-        name=NAME,
-        trainer=parallel.population(trainer, mesh),
-        mesh=mesh,
-        labels=labels,
-        chunks=settings.chunks(point.config, NAME),
-        steps_per_chunk=config.steps_per_chunk,
-        directory=point.directory / 'checkpoints' / NAME,
-        meta=settings.describe(config),
-    )
+    chunks = settings.chunks(point.config, NAME)
+    stage = point.stage(NAME, value_dice(config), labels, chunks, config.steps_per_chunk, settings.describe(config))
+    mesh = stage.mesh
     seeds = [label['seed'] for label in labels]
     shared = ValueDICEData(
         windows=parallel.shard(learning.windows, mesh),

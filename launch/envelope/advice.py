@@ -12,7 +12,7 @@ import numpy as np
 from launch.envelope.measure import finite
 from launch.envelope.subject import Subject
 from launch.envelope.told import Told
-from postbc_jax.envelope import conformal, diversity, record_next, suspects
+from postbc_jax.envelope import conformal, diversity, measures, record_next, styles, suspects
 
 PICKS = 5  # start states that are proposed
 _STATES = 2048  # at which a further demonstration's worth is measured
@@ -24,14 +24,15 @@ def suspected(about: Subject, told: Told, dimensions: Sequence[str]) -> dict[str
     own = told.split(told.own())
     spread = np.sqrt(own.between + own.within + own.unknown)
     rows = np.asarray(windows.obs, float), np.asarray(windows.actions, float)
-    found = suspects.measure(demos, *rows, own.mean, spread)
+    found = measures.measure(demos, *rows, own.mean, spread)
     by_operator = []
     if len(told.operators) > 1:
         others = told.split(told.others())
         apart = (rows[1] - others.mean) / np.sqrt(others.between + others.within + others.unknown)
         unlike = np.sqrt(np.bincount(windows.episode, np.mean(apart**2, axis=1)) / np.bincount(windows.episode))
-        biased = suspects.biases(apart, windows.episode, np.array(told.operators)[told.operator], dimensions)
-        by_operator = suspects.by_operator(found, demos.operators, unlike, biased)
+        who = windows.episode, np.array(told.operators)[told.operator]
+        biased, elsewhere = styles.biases(apart, *who, dimensions), styles.elsewhere(rows[0], *who)
+        by_operator = styles.by_operator(found, demos.operators, unlike, biased, elsewhere)
     return {
         'suspect_demos': [
             {'demo': demos.names[one.demo], 'index': one.demo, 'operator': _operator(demos, one.demo)} | _reasons(one)

@@ -196,7 +196,8 @@ def strips(axes: Axes, found: Mapping[str, Any]) -> None:
     for row, measure in enumerate(MEASURES):
         values = np.array([np.nan if v is None else v for v in found['measures'][measure]])
         middle = np.nanmedian(values)
-        ratio = 1 + values - middle if measure == 'pauses' else values / max(middle, 1e-12)
+        shifted = measure in ('pauses', 'states')  # whose usual value is about 0
+        ratio = 1 + values - middle if shifted else values / max(middle, 1e-12)
         ratio = np.clip(ratio, 0.1, 20)
         usual = [x for demo, x in enumerate(ratio) if (demo, measure) not in flagged]
         axes.plot(usual, [row] * len(usual), 'o', color=SOFT, markersize=4.5, alpha=0.45, linestyle='none')

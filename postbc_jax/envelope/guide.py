@@ -5,6 +5,7 @@ standard deviation are the envelope's centre and spread. A learner is one guide 
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from postbc_jax.posterior.ensemble import Predictor
 from postbc_jax.types import Params, Trainer
 
 MIN_STD = 0.03  # of a guide, normalised: with .01 the demonstrated states, sure of themselves, drown what lies between
+AT_ONCE = 256  # demonstrated states that all members are asked about, which bounds the memory
 DEMONSTRATED = 0.5  # share of a batch that is at demonstrated states; the rest lies between two of them
 
 
@@ -80,13 +82,35 @@ class GuideState:
     moments: optax.OptState
 
 
+class Example(NamedTuple):
+    """key: of the loss. obs: (O,), s'. residual: (T, A), chunk - mean f(s)."""
+
+    key: jax.Array
+    obs: jax.Array
+    residual: jax.Array
+
+
+def in_turn(members: Predictor, obs: jax.Array, first: jax.Array) -> jax.Array:
+    """What each state's own member says there: row i of obs (B, O) asks member (first + i) mod K -> (B, T, A)."""
+    count, rows = len(jax.tree.leaves(members)[0]), len(obs)
+    turns = -(-rows // count)
+    places = (jnp.arange(count) - first) % count  # of each member's first row
+    asked = jnp.minimum(places[:, None] + count * jnp.arange(turns), rows - 1)  # (K, turns)
+    said = jax.vmap(lambda member, its: member(its))(members, obs[asked])  # (K, turns, T, A)
+    row = jnp.arange(rows)
+    return said[(first + row) % count, row // count]
+
+
 def guide(config: GuideConfig) -> Trainer:
     """The trainer of one guide; `policy(state, data)` gives a policies.Policy.
 
-    An example is a state s', a demonstrated one or a point on the line between two, and the chunk that a random member
-    l would have shown there: f_l(s') + chunk - mean f(s), with s the demonstrated state that s' began at. At s itself
-    that is PostBC's target of weight 1: the demonstrated chunk and the posterior's noise. Between demonstrations it is
-    what the members, who disagree there, make of it, where a network fitted to demonstrated states alone would be sure.
+    An example is a state s', a demonstrated one or a point on the line between two, and the chunk that member l would
+    have shown there: f_l(s') + chunk - mean f(s), with s the demonstrated state that s' began at. At s itself that is
+    PostBC's target of weight 1: the demonstrated chunk and the posterior's noise. Between demonstrations it is what the
+    members, who disagree there, make of it, where a network fitted to demonstrated states alone would be sure.
+
+    A batch's examples take the members in turn and mean f is asked once a chunk: all K at every example would cost 2 K
+    times as much.
     """
     family = policies.build(config.policy)
     adam = optax.scale_by_adam()
@@ -97,22 +121,22 @@ def guide(config: GuideConfig) -> Trainer:
         params = family.init(jax.random.fold_in(key, 0))
         return GuideState(jnp.zeros((), jnp.int32), jax.random.fold_in(key, 1), params, adam.init(params))
 
-    def example_loss(params: Params, key: jax.Array, cumulative: jax.Array, data: GuideData) -> jax.Array:
-        draws_key, member_key, loss_key = jax.random.split(key, 3)
+    def draw(key: jax.Array, cumulative: jax.Array, known: jax.Array, data: GuideData) -> Example:
+        draws_key, loss_key = jax.random.split(key)
         uniforms = jax.random.uniform(draws_key, (4,))
         here, there = bootstrap.draw(uniforms[:2], cumulative)
         (obs, chunk), (other, _) = data.windows.take(here), data.windows.take(there)
         share = jnp.where(uniforms[2] < DEMONSTRATED, 0.0, uniforms[3])
-        between = obs + share * (other - obs)
-        said, at = (jax.vmap(lambda member, s=s: member(s))(data.members) for s in (obs, between))  # (K, T, A)
-        member = jax.random.randint(member_key, (), 0, len(at))
-        return family.loss(params, loss_key, between, at[member] + chunk - said.mean(axis=0))[0]
+        return Example(loss_key, obs + share * (other - obs), chunk - known[here])
 
-    def update(state: GuideState, cumulative: jax.Array, data: GuideData) -> tuple[GuideState, jax.Array]:
-        keys = parallel.row_keys(jax.random.fold_in(state.key, state.step), parallel.local_rows(config.batch_size))
+    def update(state: GuideState, cumulative: jax.Array, known: jax.Array, data: GuideData):
+        rows = parallel.local_rows(config.batch_size)
+        keys = parallel.row_keys(jax.random.fold_in(state.key, state.step), rows)
+        examples = jax.vmap(draw, in_axes=(0, None, None, None))(keys, cumulative, known, data)
+        targets = examples.residual + in_turn(data.members, examples.obs, jax.lax.axis_index(parallel.DATA) * rows)
 
         def loss(params):
-            return jax.vmap(example_loss, in_axes=(None, 0, None, None))(params, keys, cumulative, data).mean()
+            return jax.vmap(family.loss, in_axes=(None, 0, 0, 0))(params, examples.key, examples.obs, targets)[0].mean()
 
         value, grads = parallel.data_mean(jax.value_and_grad(loss)(state.params))
         updates, moments = adam.update(grads, state.moments)
@@ -122,8 +146,13 @@ def guide(config: GuideConfig) -> Trainer:
 
     def run_chunk(state: GuideState, data: GuideData):
         cumulative = bootstrap.cumulative(data.mask)
+        known = jax.lax.map(
+            lambda obs: jax.vmap(lambda member: member(obs))(data.members).mean(axis=0),
+            data.windows.obs,
+            batch_size=AT_ONCE,
+        )
         state, values = jax.lax.scan(
-            lambda carry, _: update(carry, cumulative, data), state, length=config.steps_per_chunk
+            lambda carry, _: update(carry, cumulative, known, data), state, length=config.steps_per_chunk
         )
         return state, {'loss': values.mean()}
 

@@ -6,7 +6,7 @@ from postbc_jax import parallel
 from postbc_jax.data.normaliser import Normaliser
 from postbc_jax.data.windows import Windows
 from postbc_jax.envelope.envelope import moments
-from postbc_jax.envelope.guide import MIN_STD, GuideConfig, GuideData, guide
+from postbc_jax.envelope.guide import MIN_STD, GuideConfig, GuideData, guide, in_turn
 from postbc_jax.policies import PolicyConfig
 from postbc_jax.posterior.ensemble import EnsembleConfig, Predictor
 
@@ -55,6 +55,14 @@ def test_it_says_what_the_members_say_together(fitted, s):
     mean, std = moments(fitted, np.array([s], np.float32))
     np.testing.assert_allclose(mean, 0.5 + SLOPES.mean() * between, atol=0.03)
     np.testing.assert_allclose(std, max(MIN_STD, SLOPES.std() * between), atol=0.07)
+
+
+@pytest.mark.parametrize('first', [0, 3, 6])
+def test_members_are_asked_in_turn_whatever_rows_a_device_holds(first):
+    members, obs = data().members, np.linspace(-1, 1, 6, dtype=np.float32)[:, None]
+    every = jax.vmap(lambda member: member(obs))(members)  # (K, B, T, A)
+    expected = np.stack([every[(first + i) % len(SLOPES), i] for i in range(len(obs))])
+    np.testing.assert_allclose(in_turn(members, obs, first), expected, rtol=1e-6)
 
 
 def test_refuses():

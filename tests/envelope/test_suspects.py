@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from postbc_jax.envelope import suspects
+from postbc_jax.envelope import measures, styles, suspects
 from postbc_jax.types import Demos
 
 STEPS = 20
@@ -19,6 +19,11 @@ def episodes(number, seed=0):
         actions = np.cos(3 * time + phase)[:, None] + 0.01 * rng.normal(size=(STEPS, 1))
         found.append((obs, actions))
     return found
+
+
+def detour(obs):
+    """Leaves the way and comes back to it."""
+    return obs + 3 * np.sin(np.pi * np.linspace(0, 1, STEPS))[:, None] * [0.0, 1.0]
 
 
 def measured(given, operators=(), rewarded=None):
@@ -37,7 +42,7 @@ def measured(given, operators=(), rewarded=None):
         operators=tuple(operators),
     )
     predicted = np.cos(3 * (obs[:, :1] + 1) / 2)
-    return suspects.measure(demos, obs, actions, predicted, np.full_like(actions, 0.05))
+    return measures.measure(demos, obs, actions, predicted, np.full_like(actions, 0.05))
 
 
 def reasons(found):
@@ -49,15 +54,16 @@ def test_alike_demonstrations_are_not_suspected():
 
 
 def test_measures_by_hand():
-    obs = np.array([[0.0], [1.0], [1.0], [1.0], [3.0], [4.0]])
-    actions = np.array([[0.0], [1.0], [0.0], [0.5], [0.5], [0.5]])
-    demos = Demos(obs, actions, np.array([0, 0, 0, 1, 0, 0]), np.zeros(6), np.array([0, 0, 0, 0, 1, 1]), ('a', 'b'))
-    found = suspects.measure(demos, obs, actions, np.zeros((6, 1)), np.full((6, 1), 0.5))
-    np.testing.assert_allclose(found.actions, [np.sqrt((0 + 4 + 0 + 1) / 4), 1.0])
-    np.testing.assert_allclose(found.states, [(3 + 2 + 2 + 2) / 4, (2 + 3) / 2])
-    np.testing.assert_allclose(found.pauses, [2 / 3, 0])  # of three steps on, two move nowhere
-    np.testing.assert_allclose(found.jerk, [np.sqrt((4 + 2.25) / 2), 0])
-    assert found.success.tolist() == [1, 0] and found.length.tolist() == [4, 2]
+    obs = np.array([0.0, 1, 2, 2, 2, 3, 5, 6, 7])[:, None]
+    actions = np.array([0.0, 1, 0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])[:, None]
+    rewards, episode = np.array([0, 0, 0, 1, 0, 0, 0, 0, 0]), np.array([0] * 6 + [1] * 3)
+    demos = Demos(obs, actions, rewards, np.zeros(9), episode, ('a', 'b'))
+    found = measures.measure(demos, obs, actions, np.zeros((9, 1)), np.full((9, 1), 0.5))
+    np.testing.assert_allclose(found.actions, [np.sqrt((0 + 4 + 0 + 1 + 1 + 1) / 6), 1.0])
+    np.testing.assert_allclose(found.states, [0, (0 + 1 + 2) / 3])  # the first comes nearer, the second leaves
+    np.testing.assert_allclose(found.pauses, [2 / 5, 0])  # of five steps on, two move nowhere
+    np.testing.assert_allclose(found.jerk, [np.sqrt((4 + 2.25 + 0.25 + 0) / 4), 0])
+    assert found.success.tolist() == [1, 0] and found.length.tolist() == [6, 3]
     assert found.twin.tolist() == [-1, -1] and found.worst.tolist() == [1, 0]
 
 
@@ -65,7 +71,8 @@ def test_each_error_is_found_with_its_reason():
     given, rng = episodes(14), np.random.default_rng(9)
     given[1] = (given[1][0], given[1][1] + 0.4 * rng.normal(size=(STEPS, 1)))  # trembles
     given[4] = tuple(np.insert(x, 10, np.repeat(x[10:11], 25, axis=0), axis=0) for x in given[4])  # stops
-    given[6] = (given[6][0] + [0.0, 3.0], given[6][1])  # goes elsewhere
+    given[6] = (detour(given[6][0]), given[6][1])
+    given[7] = (given[7][0] + np.linspace(3, 0, STEPS)[:, None] * [0.0, 1.0], given[7][1])  # begins elsewhere: no error
     given[9] = given[3]
     found = suspects.rank(measured(given, rewarded=set(range(14)) - {11}))
     said = reasons(found)
@@ -86,16 +93,38 @@ def test_an_operators_way_is_a_style_for_itself_and_named_as_a_whole():
         given[i] = tuple(np.repeat(x, 2, axis=0) for x in given[i])
     found = measured(given, who)
     assert not {'length', 'pauses'} & set().union(*reasons(suspects.rank(found, who)).values(), set())
-    named = suspects.by_operator(found, who, np.ones(30))
+    named = styles.by_operator(found, who, np.ones(30))
     assert {'length', 'pauses'} <= reasons(named)['bo'] and 'length' in reasons(named)[
         'ann'
     ]  # who is right is not known
-    assert suspects.by_operator(measured(episodes(4)), ['ann'] * 4, np.ones(4)) == []
+    assert styles.by_operator(measured(episodes(4)), ['ann'] * 4, np.ones(4)) == []
+
+
+def test_who_stands_still_is_found_among_jittering_dimensions():
+    given, rng = episodes(14), np.random.default_rng(3)
+    given[4] = tuple(np.insert(x, 10, np.repeat(x[10:11], 25, axis=0), axis=0) for x in given[4])
+    given = [(np.hstack([obs, 0.3 * rng.normal(size=(len(obs), 3))]), actions) for obs, actions in given]
+    found = measured(given)
+    assert found.pauses[4] == pytest.approx(25 / 44) and np.delete(found.pauses, 4).max() < 0.1
+
+
+def test_an_operator_who_goes_where_the_others_do_not_is_found():
+    who, given = np.array(['ann', 'bo', 'cy'] * 4), episodes(12)
+    given = [
+        (detour(obs), actions) if name == 'bo' else (obs, actions)
+        for name, (obs, actions) in zip(who, given, strict=True)
+    ]
+    obs, episode = np.concatenate([obs for obs, _ in given]), np.repeat(np.arange(12), STEPS)
+    found = styles.elsewhere(obs, episode, who[episode])
+    assert list(found) == ['bo'] and found['bo'][0].value > 10
+    assert reasons(styles.by_operator(measured(given), who, np.ones(12), {}, found)) == {'bo': {'states'}}
+    assert styles.elsewhere(obs[:60], episode[:60], who[episode[:60]]) == {}  # one demonstration each
+    assert styles.elsewhere(obs, episode, np.array(['ann'] * 240)) == {}
 
 
 def test_an_operator_who_fails_more_often_is_named():
     who = ['ann'] * 6 + ['bo'] * 6
-    named = suspects.by_operator(measured(episodes(12), who, rewarded=set(range(9))), who, np.ones(12))
+    named = styles.by_operator(measured(episodes(12), who, rewarded=set(range(9))), who, np.ones(12))
     assert reasons(named) == {'bo': {'success'}} and '3 of 6 end without success' in named[0].reasons[0].sentence
 
 
@@ -105,14 +134,14 @@ def test_an_operator_who_always_leans_one_way_is_found_and_one_who_trembles_is_n
     apart = 0.5 * rng.normal(size=(240, 2))
     apart[operator == 'bo', 1] -= 2.0
     apart[operator == 'cy'] *= 8
-    found = suspects.biases(apart, episode, operator, ('x', 'grip'))
+    found = styles.biases(apart, episode, operator, ('x', 'grip'))
     assert list(found) == ['bo'] and len(found['bo']) == 1
     (reason,) = found['bo']
     assert reason.value == pytest.approx(-2, abs=0.1) and 'less of grip than the others would' in reason.sentence
     alike = episodes(12)
-    named = suspects.by_operator(measured(alike), ['ann', 'bo', 'cy'] * 4, np.ones(12), found)
+    named = styles.by_operator(measured(alike), ['ann', 'bo', 'cy'] * 4, np.ones(12), found)
     assert reasons(named) == {'bo': {'bias'}}
-    alone = suspects.biases(apart[:60], episode[:60], operator[:60], ('x', 'grip'))  # one demonstration each
+    alone = styles.biases(apart[:60], episode[:60], operator[:60], ('x', 'grip'))  # one demonstration each
     assert alone == {}
 
 
