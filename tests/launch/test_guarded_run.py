@@ -39,11 +39,10 @@ def run(tiny, start, tmp_path_factory):
 
 def test_the_envelope_is_a_stage_before_the_evaluation(run):
     names = ['demonstrations', 'posterior', 'policies', 'envelope', 'evaluation', 'dsrl_ppo', 'dppo']
-    loose, *_ = notes = [line for line in run[1] if line.startswith('note: ')]
-    assert re.match(
-        r'note: guard: 4 of 4 catch less than 99 % of random chunks, the loosest \d+ % \(guard.json\)', loose
-    )
-    lines = [re.match(r'\[(\d)/7\] (\w+): (.*)', line).groups() for line in run[1] if line not in notes][:7]
+    notes = [line for line in run[1] if line.startswith('note: ')]
+    assert notes[0].startswith('note: guard: 4 of 4 catch less than 99 % of random chunks, the loosest ')
+    said = [line for line in run[1] if line not in notes][:7]
+    lines = [re.match(r'\[(\d)/7\] (\w+): (.*)', line).groups() for line in said]
     assert [(int(place), name) for place, name, _ in lines] == list(enumerate(names, 1))
     assert re.match(r'project, 0\.05 of good decisions flagged; radius \d+\.\d\d', lines[3][2])
 
