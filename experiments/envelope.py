@@ -1,9 +1,9 @@
 """The behavioural envelope on the surrogate Lift: errors that are known, and finetuning whose steps are too large.
 
-Two of the six operators err, always in the same way (postbc_jax/envs/operators.py): `launch.envelope` on the pretrained
-policies and their demonstrations should name them. PPO finetunes Gaussian policies of a short pretraining with twice the
-learning rate at which some runs collapse, and no bound on an iteration's KL divergence; four points are with and without
-guard and monitor, ten seeds. `envelope.py:smoke` is two seeds, shorter still: its numbers mean nothing.
+Two of the six operators err, always in the same way (postbc_jax/envs/operators.py): `launch.envelope` on the
+pretrained policies and their demonstrations should name them. PPO finetunes Gaussian policies of a short pretraining
+with twice the learning rate at which some runs collapse, and no bound on an iteration's KL divergence; four points are
+with and without guard and monitor, ten seeds. `envelope.py:smoke` is two seeds, shorter still, and means nothing.
 """
 
 from ml_collections import ConfigDict
