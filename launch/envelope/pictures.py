@@ -15,6 +15,7 @@ from launch.report import figures
 from launch.report.arms import LOOKS, Style
 from launch.report.figures import Picture
 from launch.report.panels import GRID, INK, PAPER, SOFT, frame
+from postbc_jax.envelope.suspects import SMALL
 
 BLUE, ALARM = LOOKS['post_bc'][0][0], LOOKS['matched'][0][0]
 _ORDER = (('post_bc', 0), ('fixed', 0), ('regularised', 0), ('weighted_bc', 0), ('value_dice', 0), ('bc', 0))
@@ -196,8 +197,8 @@ def strips(axes: Axes, found: Mapping[str, Any]) -> None:
     for row, measure in enumerate(MEASURES):
         values = np.array([np.nan if v is None else v for v in found['measures'][measure]])
         middle = np.nanmedian(values)
-        shifted = measure in ('pauses', 'states')  # whose usual value is about 0
-        ratio = 1 + values - middle if shifted else values / max(middle, 1e-12)
+        least = SMALL['states'] if measure == 'states' else 1e-12  # whose usual value is about 0
+        ratio = 1 + values - middle if measure == 'pauses' else np.maximum(values, least) / max(middle, least)
         ratio = np.clip(ratio, 0.1, 20)
         usual = [x for demo, x in enumerate(ratio) if (demo, measure) not in flagged]
         axes.plot(usual, [row] * len(usual), 'o', color=SOFT, markersize=4.5, alpha=0.45, linestyle='none')
