@@ -264,5 +264,10 @@ def _orthogonal(key: jax.Array, params: Params) -> Params:
     """The same layers with orthogonal weights; biases as they are."""
     leaves, tree = jax.tree.flatten(params)
     keys = [jax.random.fold_in(key, i) for i in range(len(leaves))]
-    draw = jax.nn.initializers.orthogonal()
+
+    def draw(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        # One learner's after the other's: jaxlib splits a batch of QR factorisations over XLA's threads and waits for
+        # them on one of these, so that two devices on two cores wait for ever (seen with jaxlib 0.10.2).
+        return jax.custom_batching.sequential_vmap(lambda k: jax.nn.initializers.orthogonal()(k, shape))(key)
+
     return tree.unflatten([draw(k, w.shape) if w.ndim == 2 else w for k, w in zip(keys, leaves, strict=True)])

@@ -1,5 +1,9 @@
 """ValueDICE: its objective by hand and by its definition, the chain of demonstrations, a linear expert found again."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,6 +122,25 @@ CONFIG = ValueDICEConfig(
 )
 LEARNERS = 3
 MESH = parallel.mesh(LEARNERS, jax.devices()[:1])
+
+
+# Five learners on each of two devices, with nu as wide as it is by default.
+BEGIN = """
+import jax
+from postbc_jax import policies, value_dice
+
+actor = policies.PolicyConfig('gaussian', 2, 1, hidden=(16,))
+init = value_dice.value_dice(value_dice.ValueDICEConfig(actor, steps_per_chunk=1)).init
+jax.block_until_ready(jax.pmap(jax.vmap(lambda key: init(key, None)))(jax.random.split(jax.random.key(0), (2, 5))))
+"""
+
+
+def test_two_devices_begin_at_once():
+    """Batches of QR factorisations on two devices wait for each other for ever, on machines of two cores."""
+    variables = os.environ | {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2'}
+    command = [sys.executable, '-c', BEGIN]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope='module')
