@@ -1,6 +1,6 @@
 """How often a run's guards speak on demonstrations that they have not seen: python -m launch.alarms --workdir=DIR."""
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from launch import errors
 from launch.alarms import make_alarms
@@ -10,6 +10,7 @@ _DEMOS = flags.DEFINE_string('demos', '', "recordings to hold them against; '' i
 
 
 def main(_) -> None:
+    logging.set_verbosity(logging.ERROR)  # orbax informs at length
     with errors.in_one_line():
         print(*make_alarms(_WORKDIR.value, _DEMOS.value), sep='\n')
 
