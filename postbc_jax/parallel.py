@@ -269,10 +269,15 @@ def local_rows(rows: int) -> int:
     return rows // shards
 
 
+def first_row(local: int) -> jax.Array:
+    """Inside pmap: the logical index, over all devices that share one learner's, of this one's first of local rows."""
+    return jax.lax.axis_index(DATA) * local
+
+
 def row_keys(key: jax.Array, local: int, first: int | jax.Array = 0) -> jax.Array:
     """Inside pmap: keys (local,) of this device's rows, by their logical index, so that the numbers drawn do not
     depend on how many devices share the rows. `first` is the index of the first row over all devices."""
-    first = first + jax.lax.axis_index(DATA) * local
+    first = first + first_row(local)
     return jax.vmap(lambda i: jax.random.fold_in(key, first + i))(jnp.arange(local))
 
 

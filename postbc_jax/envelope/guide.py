@@ -133,7 +133,7 @@ def guide(config: GuideConfig) -> Trainer:
         rows = parallel.local_rows(config.batch_size)
         keys = parallel.row_keys(jax.random.fold_in(state.key, state.step), rows)
         examples = jax.vmap(draw, in_axes=(0, None, None, None))(keys, cumulative, known, data)
-        targets = examples.residual + in_turn(data.members, examples.obs, jax.lax.axis_index(parallel.DATA) * rows)
+        targets = examples.residual + in_turn(data.members, examples.obs, parallel.first_row(rows))
 
         def loss(params):
             return jax.vmap(family.loss, in_axes=(None, 0, 0, 0))(params, examples.key, examples.obs, targets)[0].mean()
